@@ -1,0 +1,1 @@
+"""Steering, samplers and metrics: the mathematics, free of robots, simulators and ROS."""
