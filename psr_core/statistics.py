@@ -41,7 +41,7 @@ def mcnemar_exact(b: int, c: int) -> float:
         raise ValueError(f"discordant counts are {b} and {c}, expected numbers >= 0")
     n = b + c
     tail = sum(math.comb(n, i) for i in range(min(b, c) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, tail / 2 ** (n - 1)) if n else 1.0
 
 
 def paired_bootstrap(
@@ -66,5 +66,7 @@ def paired_bootstrap(
 def _vector(name: str, values: ArrayLike) -> NDArray[Any]:
     vector = np.asarray(values, dtype=np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError(f"{name} has shape {vector.shape} or values that are not finite, expected finite numbers (pairs,)")
+        raise ValueError(
+            f"{name} has shape {vector.shape} or values that are not finite, expected finite numbers (pairs,)"
+        )
     return vector

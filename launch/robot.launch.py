@@ -1,0 +1,9 @@
+"""The steered policy on a robot of your own; the nodes and arguments stand in config/robot.yaml."""
+
+from launch import LaunchDescription
+
+from psr_cli.launch_description import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description("robot")

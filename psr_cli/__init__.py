@@ -1,0 +1,1 @@
+"""The `psr` command: one file a subcommand."""

@@ -1,0 +1,64 @@
+"""`psr bench policy|transport`: timings on this machine, settings side by side in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser("bench", help="timings on this machine: chunk sampling, image transport")
+    parser.set_defaults(run=lambda _: parser.print_help() or 2)
+    kinds = parser.add_subparsers(metavar="WHAT")
+    policy = kinds.add_parser("policy", help="time to sample a chunk, with and without steering")
+    policy.add_argument("--checkpoint", type=Path, default=Path("models/lift_unet"), help="native checkpoint folder")
+    policy.add_argument("--steps", type=int, default=16, help="network calls per chunk (default: 16)")
+    policy.add_argument("--repeats", type=int, default=100, help="chunks per setting (default: 100)")
+    policy.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    policy.set_defaults(run=run_policy)
+    transport = kinds.add_parser("transport", help="640x480 rgb8 between two processes, shipped and default DDS profile")
+    transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
+    transport.set_defaults(run=run_transport)
+    for kind in (policy, transport):
+        kind.add_argument("--out", type=Path, help="also write the figures to this JSON file")
+
+
+def run_policy(args: argparse.Namespace) -> int:
+    from psr_core.steering import Steering
+    from psr_eval.bench import bench_policy, machine
+
+    settings = [Steering(method="none"), Steering(k=1.5)]
+    timings, duration = bench_policy(args.checkpoint, settings, args.steps, args.repeats, args.threads)
+    print(f"{machine()}, {args.threads} torch thread(s); batch 1, {args.steps} DDIM steps; a chunk lasts {duration:.0f} ms")
+    for timing in timings:
+        print(f"{timing.label:20} n={timing.n}  p50 {timing.p50:7.2f} ms  p95 {timing.p95:7.2f} ms")
+    overhead = timings[1].p50 / timings[0].p50 - 1
+    print(f"steering costs {overhead:+.1%} of the median; p95 takes {timings[1].p95 / duration:.0%} of the chunk's duration")
+    _write(args.out, {"machine": machine(), "chunk_ms": duration, "timings": [asdict(t) for t in timings]})
+    return 0
+
+
+def run_transport(args: argparse.Namespace) -> int:
+    from psr_cli.graph import dds_profile
+    from psr_eval.bench import machine
+    from psr_ros.transport_bench import bench_transport
+
+    timings = [
+        bench_transport(f"{name} {reliability}", profile, args.images, reliability)
+        for reliability in ("reliable", "best_effort")
+        for name, profile in (("shipped profile", dds_profile()), ("default profile", None))
+    ]
+    print(f"{machine()}; 640x480 rgb8 at 30 Hz between two processes")
+    for timing in timings:
+        arrived = f"{timing.received}/{timing.sent}"
+        print(f"{timing.label:28} arrived {arrived:>8}  p50 {timing.p50:6.2f} ms  p95 {timing.p95:6.2f} ms")
+    _write(args.out, {"machine": machine(), "timings": [asdict(t) for t in timings]})
+    return 0
+
+
+def _write(path: Path | None, figures: dict[str, object]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,0 +1,280 @@
+"""Which processes make up a run, with which parameters: one description for `psr up` and for `ros2 launch`.
+
+A graph is a YAML file in config/:
+
+    description: one line
+    arguments:
+      mode: {default: lockstep, choices: [lockstep, realtime], description: one line}
+      weights: {default: $(root)/models/lift_unet, type: path, description: one line}
+    environment: {NAME: value}        # for variables that are not set already
+    nodes:
+      - name: policy                  # the ROS node's name
+        module: psr_policy.node       # what `python -m` runs
+        executable: policy_node       # what `ros2 launch` runs
+        if: $(flag)                   # optional
+        parameters: {steering.k: $(k)}
+        remappings: {/ee_pose: $(ee_pose_topic)}
+
+`$(name)` stands for an argument's value, `$(config)` for the folder config/ and `$(root)` for the folder above it.
+A value that is nothing but `$(name)` keeps the argument's type. An argument's type is that of its default, or `path`:
+a file or folder, made absolute from the current folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Value = bool | int | float | str | list[Any]
+
+_SUBSTITUTION = re.compile(r"\$\(([\w.]+)\)")
+_GRAPH_KEYS = {"description", "arguments", "environment", "nodes"}
+_ARGUMENT_KEYS = {"default", "description", "type", "choices"}
+_NODE_KEYS = {"name", "module", "executable", "if", "parameters", "remappings"}
+
+
+def suite_root() -> Path:
+    """The folder that holds config/: the source tree, or share/psr_suite of an installation.
+
+    Raises FileNotFoundError naming the places searched.
+    """
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    places = [Path(__file__).resolve().parents[1], *(Path(prefix) / "share" / "psr_suite" for prefix in prefixes)]
+    for place in places:
+        if (place / "config" / "sim.yaml").is_file():
+            return place
+    raise FileNotFoundError(
+        f"no config/sim.yaml in any of: {', '.join(map(str, places))}; "
+        "install the suite with `pip install -e .`, or source the workspace's setup file"
+    )
+
+
+def dds_profile() -> Path:
+    """The Fast DDS profile with buffers that hold an image."""
+    return suite_root() / "config" / "fastdds_shm.xml"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One setting of a graph; default and choices are text, as typed on the command line."""
+
+    name: str
+    default: str
+    description: str
+    type: str
+    choices: tuple[str, ...] = ()
+
+    def convert(self, text: str) -> Value:
+        """The value that `text` stands for. Raises ValueError naming the argument, the text and what was expected."""
+        if self.choices and text not in self.choices:
+            raise ValueError(f"argument {self.name}: {text!r} is not one of: {', '.join(self.choices)}")
+        try:
+            return _CONVERTERS[self.type](text)
+        except ValueError:
+            raise ValueError(f"argument {self.name}: {text!r} is not a {self.type}") from None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One process, everything filled in."""
+
+    name: str
+    module: str
+    executable: str
+    parameters: dict[str, Value]
+    remappings: dict[str, str]
+
+    def write_parameters(self, folder: Path) -> Path:
+        """Write folder/<name>.yaml, a ROS parameter file for whatever namespace the node is in."""
+        path = folder / f"{self.name}.yaml"
+        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": self.parameters}}, allow_unicode=True))
+        return path
+
+    def command(self, parameter_file: Path) -> list[str]:
+        """The command line that runs this node in its own Python process."""
+        remappings = [part for source, target in self.remappings.items() for part in ("-r", f"{source}:={target}")]
+        ros_arguments = ["-r", f"__node:={self.name}", *remappings, "--params-file", str(parameter_file)]
+        return [sys.executable, "-m", self.module, "--ros-args", *ros_arguments]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph whose arguments have values: the nodes to start and the environment variables they need."""
+
+    nodes: tuple[Node, ...]
+    environment: dict[str, str]
+
+    def missing_environment(self, present: Mapping[str, str]) -> dict[str, str]:
+        """What has to be added to `present`: a variable that someone has set already stays theirs."""
+        return {name: value for name, value in self.environment.items() if name not in present}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph file, read and checked; `resolve` turns it into a Plan."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+    environment: dict[str, str]
+    nodes: tuple[dict[str, Any], ...]
+    root: Path
+
+    def resolve(self, values: Mapping[str, str]) -> Plan:
+        """Fill in `values` (argument -> text), defaults elsewhere.
+
+        Raises ValueError naming the graph, the argument or node, and what was expected.
+        """
+        known = {argument.name: argument for argument in self.arguments}
+        for name in values:
+            if name not in known:
+                raise ValueError(f"graph {self.name} has no argument {name!r}{_hint(name, known)}")
+        filled: dict[str, Value] = {"root": str(self.root), "config": str(self.root / "config")}
+        filled |= {name: argument.convert(values.get(name, argument.default)) for name, argument in known.items()}
+        environment = {name: str(_substitute(value, filled, self.name)) for name, value in self.environment.items()}
+        nodes = (self._node(raw, filled) for raw in self.nodes)
+        return Plan(tuple(node for node in nodes if node is not None), environment)
+
+    def _node(self, raw: dict[str, Any], filled: Mapping[str, Value]) -> Node | None:
+        where = f"graph {self.name}, node {raw['name']}"
+        wanted = _substitute(raw.get("if", True), filled, where)
+        if not isinstance(wanted, bool):
+            raise ValueError(f"{where}: `if` is {wanted!r}, expected true or false")
+        if not wanted:
+            return None
+        parameters = {name: _substitute(value, filled, where) for name, value in raw.get("parameters", {}).items()}
+        remappings = {name: str(_substitute(to, filled, where)) for name, to in raw.get("remappings", {}).items()}
+        return Node(raw["name"], raw["module"], raw["executable"], parameters, remappings)
+
+
+def load_graph(name: str) -> Graph:
+    """Read a graph: `sim` and `robot` are files in config/; anything ending in .yaml is a file of your own.
+
+    Raises FileNotFoundError with the names there are, ValueError naming the file and the entry that is wrong.
+    """
+    root = suite_root()
+    path = Path(name) if name.endswith(".yaml") else root / "config" / f"{name}.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no graph {name!r} at {path}; there are: {', '.join(graph_names())}, or give a .yaml file"
+        )
+    content = yaml.safe_load(path.read_text())
+    _check_keys(content, _GRAPH_KEYS, {"nodes"}, str(path))
+    for node in content["nodes"]:
+        _check_keys(node, _NODE_KEYS, {"name", "module", "executable"}, f"{path}, nodes")
+    arguments = content.get("arguments", {}).items()
+    return Graph(
+        name=path.stem,
+        description=content.get("description", ""),
+        arguments=tuple(_argument(name, raw, root, f"{path}, argument {name}") for name, raw in arguments),
+        environment=content.get("environment", {}),
+        nodes=tuple(content["nodes"]),
+        root=root,
+    )
+
+
+def graph_names() -> list[str]:
+    """The graphs in config/."""
+    return sorted(
+        path.stem
+        for path in (suite_root() / "config").glob("*.yaml")
+        if "nodes" in (yaml.safe_load(path.read_text()) or {})
+    )
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, str]:
+    """["k:=2", ...] -> {"k": "2", ...}. Raises ValueError on a word of another form or a name given twice."""
+    values: dict[str, str] = {}
+    for word in words:
+        name, separator, value = word.partition(":=")
+        if not separator or not name:
+            raise ValueError(f"{word!r} is not of the form name:=value")
+        if name in values:
+            raise ValueError(f"argument {name} is given twice: {values[name]!r} and {value!r}")
+        values[name] = value
+    return values
+
+
+def describe_arguments(graph: Graph) -> str:
+    """The text of --show-args."""
+    lines = [f"{graph.name}: {graph.description}", ""]
+    for argument in graph.arguments:
+        lines += [f"  {argument.name}:={argument.default}    ({argument.type})", f"      {argument.description}"]
+        if argument.choices:
+            lines.append(f"      one of: {', '.join(argument.choices)}")
+    return "\n".join(lines)
+
+
+def _argument(name: str, raw: Any, root: Path, where: str) -> Argument:
+    _check_keys(raw, _ARGUMENT_KEYS, {"default", "description"}, where)
+    type_name = raw.get("type", type(raw["default"]).__name__)
+    if type_name not in _CONVERTERS:
+        raise ValueError(f"{where}: type {type_name!r}, expected one of: {', '.join(_CONVERTERS)}")
+    choices = ("true", "false") if type_name == "bool" else tuple(map(_text, raw.get("choices", ())))
+    places = {"root": str(root), "config": str(root / "config")}
+    default = _text(_substitute(raw["default"], places, where))
+    argument = Argument(name, default, raw["description"], type_name, choices)
+    argument.convert(default)
+    return argument
+
+
+def _check_keys(entry: Any, known: set[str], required: set[str], where: str) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{where}: {entry!r}, expected a mapping with {', '.join(sorted(known))}")
+    for key in required - set(entry):
+        raise ValueError(f"{where}: {key!r} is missing")
+    for key in set(entry) - known:
+        raise ValueError(f"{where}: unknown key {key!r}{_hint(str(key), known)}")
+
+
+def _substitute(value: Any, filled: Mapping[str, Value], where: str) -> Any:
+    if isinstance(value, list):
+        return [_substitute(item, filled, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> Any:
+        if match[1] not in filled:
+            raise ValueError(f"{where}: {match[0]} names no argument{_hint(match[1], filled)}")
+        return filled[match[1]]
+
+    whole = _SUBSTITUTION.fullmatch(value)
+    return lookup(whole) if whole else _SUBSTITUTION.sub(lambda match: _text(lookup(match)), value)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(names))}"
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _to_bool(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _to_path(text: str) -> str:
+    # An empty path stays empty: it says "none".
+    return str(Path(text).expanduser().absolute()) if text else ""
+
+
+_CONVERTERS: dict[str, Callable[[str], Value]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _to_bool,
+    "path": _to_path,
+}

@@ -1,0 +1,166 @@
+"""`psr train`: trains models from recorded demonstrations."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Adds `train` with its one subject, `policy`."""
+    parser = subparsers.add_parser("train", help="train a model from demonstrations")
+    subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
+    policy = subjects.add_parser(
+        "policy",
+        help="a diffusion policy from a robomimic HDF5 file",
+        description="Train a diffusion policy from a robomimic HDF5 file with absolute actions. Ctrl-C saves and stops; "
+        "the same command with --resume continues, and ends with the same weights as one uninterrupted run on a CPU.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    policy.add_argument("--data", type=Path, required=True, help="robomimic HDF5 file")
+    policy.add_argument("--out", type=Path, required=True, help="folder for the policy, its training state and log")
+    policy.add_argument("--resume", action="store_true", help="continue the run in --out, if there is one")
+    policy.add_argument("--network", choices=("unet", "transformer"), default="unet")
+    policy.add_argument("--down-dims", type=_integers, default=(64, 128, 192), help="U-Net: channels of each level")
+    policy.add_argument("--embed-dim", type=int, default=64, help="U-Net: size of the time embedding")
+    policy.add_argument("--kernel-size", type=int, default=5, help="U-Net: steps a convolution sees")
+    policy.add_argument("--layers", type=int, default=8, help="transformer: decoder layers")
+    policy.add_argument("--heads", type=int, default=4, help="transformer: attention heads")
+    policy.add_argument("--width", type=int, default=256, help="transformer: width")
+    policy.add_argument("--dropout", type=float, default=0.3, help="transformer: dropout in the layers")
+    policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: robomimic's)")
+    policy.add_argument("--obs-normalization", choices=("limits", "global_scale"), default="limits")
+    policy.add_argument("--horizon", type=int, default=16, help="actions predicted at once")
+    policy.add_argument("--n-obs-steps", type=int, default=2, help="observations the policy sees")
+    policy.add_argument("--n-action-steps", type=int, default=8, help="actions executed before the next prediction")
+    policy.add_argument("--steps", type=int, default=20000, help="optimiser steps in all")
+    policy.add_argument("--batch-size", type=int, default=256)
+    policy.add_argument("--lr", type=float, default=1e-4, help="learning rate after the warm-up")
+    policy.add_argument("--warmup-steps", type=int, default=500)
+    policy.add_argument("--grad-clip", type=float, default=0.0, help="largest gradient norm, 0 for none")
+    policy.add_argument("--seed", type=int, default=0)
+    policy.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
+    policy.add_argument("--save-dtype", choices=("float32", "float16"), default="float32", help="of the stored weights")
+    policy.add_argument("--save-seconds", type=float, default=120.0, help="seconds between two saves")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
+    from psr_policy.checkpoint import load_policy
+    from psr_policy.train import Trainer, git_revision, run_training
+
+    train, valid, data_card = _load_data(args)
+    trainer = Trainer(_config(args, train), _settings(args), train, valid, _device(args.device))
+    parameters = sum(p.numel() for p in trainer.policy.model.parameters())
+    print(
+        f"{args.network} with {parameters / 1e6:.2f} M parameters; {data_card['train_episodes']} episodes, "
+        f"{len(trainer.train_data.index)} windows to train on, {data_card['valid_episodes']} episodes held out",
+        flush=True,
+    )
+    card = {"command": shlex.join(["psr", *sys.argv[1:]]), "data": data_card, "git_revision": git_revision()}
+    stop = _StopOnSignal()
+    finished = run_training(
+        trainer,
+        args.out,
+        card,
+        resume=args.resume,
+        save_dtype=args.save_dtype,
+        save_seconds=args.save_seconds,
+        should_stop=stop.requested,
+        report=lambda line: print(line, flush=True),
+    )
+    if not finished:
+        print(f"stopped and saved at step {trainer.step}; the same command with --resume continues")
+        return 130
+    print(f"saved {load_policy(args.out).checkpoint_id} in {args.out}")
+    return 0
+
+
+def _load_data(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
+    from psr_policy.dataset import LOW_DIM_KEYS, load_demonstrations, provenance, splits
+
+    keys = args.obs_keys or LOW_DIM_KEYS
+    present = splits(args.data)
+    train = load_demonstrations(args.data, keys, "train" if "train" in present else None)
+    valid = load_demonstrations(args.data, keys, "valid") if {"train", "valid"} <= set(present) else None
+    card = {
+        **provenance(args.data),
+        "train_episodes": len(train.lengths),
+        "valid_episodes": len(valid.lengths) if valid else 0,
+    }
+    return train, valid, card
+
+
+def _config(args: argparse.Namespace, data: Any) -> Any:
+    from psr_policy.config import PolicyConfig, TransformerOptions, UnetOptions
+    from psr_policy.dataset import action_names
+
+    options: UnetOptions | TransformerOptions
+    if args.network == "unet":
+        options = UnetOptions(args.down_dims, args.embed_dim, args.kernel_size)
+    else:
+        options = TransformerOptions(args.layers, args.heads, args.width, p_drop_attn=args.dropout)
+    action_dim = data.actions.shape[1]
+    return PolicyConfig(
+        network=args.network,
+        obs_keys=data.obs_keys,
+        action_dim=action_dim,
+        action_names=action_names(action_dim),
+        horizon=args.horizon,
+        n_obs_steps=args.n_obs_steps,
+        n_action_steps=args.n_action_steps,
+        network_options=options,
+    )
+
+
+def _settings(args: argparse.Namespace) -> Any:
+    from psr_policy.train import TrainSettings
+
+    # The reference trains the two networks with different AdamW settings.
+    own = {"betas": (0.9, 0.95), "weight_decay": 1e-3} if args.network == "transformer" else {}
+    return TrainSettings(
+        steps=args.steps,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        warmup_steps=args.warmup_steps,
+        grad_clip=args.grad_clip,
+        obs_normalization=args.obs_normalization,
+        seed=args.seed,
+        **own,
+    )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device is {name}, but torch sees no CUDA device here; use --device cpu")
+    return name
+
+
+class _StopOnSignal:
+    """Turns Ctrl-C and SIGTERM into a request that is honoured between two steps; a second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self._requested = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def requested(self) -> bool:
+        return self._requested
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._requested = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))

@@ -1,0 +1,1 @@
+"""Diffusion policies: networks, normalisation, training, checkpoints, and the sampling of action chunks."""

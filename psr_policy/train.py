@@ -1,0 +1,361 @@
+"""Training of diffusion policies: what is learned, with which settings, and how a run is saved and resumed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime
+import io
+import json
+import math
+import pickle
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from torch import Tensor, nn
+
+from psr_core.seeds import noise_generator
+from psr_core.steering import Steering
+from psr_policy.checkpoint import SAVE_DTYPES, save_policy, write_whole
+from psr_policy.config import PolicyConfig
+from psr_policy.dataset import Demonstrations, windows
+from psr_policy.policy import DiffusionPolicy, make_scheduler
+
+STATE = "training_state.pt"
+LOG = "log.jsonl"
+# Streams of random numbers: each is addressed by (seed, stream, index), so a resumed run draws what it would have drawn.
+INIT, STEP, ORDER, VALIDATION = range(4)
+VALIDATION_WINDOWS = 2048
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a policy is trained. Everything here changes the result, and a run resumes only with the same values.
+
+    steps: optimiser steps in all; the learning rate rises linearly over warmup_steps and falls to 0 as a cosine.
+    batch_size: windows a step. grad_clip: largest gradient norm, 0 for none. ema_power, ema_max: the averaged weights
+    decay with 1 - (1 + step)^-ema_power, at most ema_max. obs_normalization: see Normalizer.fit.
+    Raises ValueError naming the field.
+    """
+
+    steps: int = 20000
+    batch_size: int = 256
+    lr: float = 1e-4
+    warmup_steps: int = 500
+    betas: tuple[float, float] = (0.95, 0.999)
+    weight_decay: float = 1e-6
+    grad_clip: float = 0.0
+    ema_power: float = 0.75
+    ema_max: float = 0.9999
+    obs_normalization: str = "limits"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        smallest = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "seed": 0}
+        for name, least in smallest.items():
+            if type(getattr(self, name)) is not int or getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected an integer >= {least}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr is {self.lr}, expected a number > 0")
+        for name in ("weight_decay", "grad_clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a number >= 0")
+
+
+class Trainer:
+    """One training run: weights, averaged weights, optimiser. All randomness follows from settings.seed and the step."""
+
+    def __init__(
+        self,
+        config: PolicyConfig,
+        settings: TrainSettings,
+        train: Demonstrations,
+        valid: Demonstrations | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.config, self.settings, self.device = config, settings, torch.device(device)
+        _seed_all(settings.seed, INIT, 0)
+        self.policy = DiffusionPolicy(config)
+        self.policy.normalizer.fit(train.obs, train.actions, settings.obs_normalization)
+        self.policy.to(self.device)
+        self.averaged = copy.deepcopy(self.policy).eval()
+        self.step = 0
+        self.train_data = Windows(train, self.policy)
+        self.valid_data = Windows(valid, self.policy) if valid is not None else None
+        self.alphas_cumprod = make_scheduler(config, "ddpm").alphas_cumprod.to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.policy.model, settings.weight_decay), lr=settings.lr, betas=settings.betas, fused=True
+        )
+
+    def train_step(self) -> float:
+        """One optimiser step; returns its loss."""
+        settings = self.settings
+        _seed_all(settings.seed, STEP, self.step)
+        self.policy.model.train()
+        loss = self._loss(self.policy.model, *self.train_data.batch(self._order(self.step)))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.grad_clip:
+            nn.utils.clip_grad_norm_(self.policy.model.parameters(), settings.grad_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.step()
+        with torch.no_grad():
+            weight = 1 - ema_decay(self.step, settings)
+            torch._foreach_lerp_(list(self.averaged.model.parameters()), list(self.policy.model.parameters()), weight)
+        self.step += 1
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"loss is {loss.item()} at step {self.step}; train again with a smaller lr")
+        return loss.item()
+
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        settings, step = self.settings, self.step
+        if step < settings.warmup_steps:
+            return settings.lr * (step + 1) / settings.warmup_steps
+        progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+        return settings.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+    @torch.no_grad()
+    def validation_loss(self) -> float | None:
+        """Mean loss of the averaged weights on held-out windows, always with the same noise; None without any."""
+        if self.valid_data is None:
+            return None
+        count = min(len(self.valid_data.index), VALIDATION_WINDOWS)
+        rows = torch.randperm(len(self.valid_data.index), generator=self._generator(VALIDATION, 0))[:count]
+        total = 0.0
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            for i, part in enumerate(rows.split(256)):
+                _seed_all(self.settings.seed, VALIDATION, 1 + i)
+                total += float(self._loss(self.averaged.model, *self.valid_data.batch(part))) * len(part)
+        return total / count
+
+    def sample_obs(self, count: int = 64) -> Tensor:
+        """Raw observation histories (<= count, To, Do) from the held-out windows, or the training ones without any."""
+        data = self.valid_data or self.train_data
+        rows = torch.linspace(0, len(data.index) - 1, min(count, len(data.index))).long()
+        return self.policy.normalizer.obs.unnormalize(data.batch(rows)[0])
+
+    def state(self) -> dict[str, Any]:
+        """Everything that resume() needs."""
+        return {
+            "step": self.step,
+            "model": self.policy.model.state_dict(),
+            "averaged": self.averaged.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continues from state(): the next steps are those an uninterrupted run would take."""
+        self.step = state["step"]
+        self.policy.model.load_state_dict(state["model"])
+        self.averaged.model.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _loss(self, model: nn.Module, obs: Tensor, actions: Tensor) -> Tensor:
+        noise = torch.randn(actions.shape).to(self.device)
+        timesteps = torch.randint(self.config.num_train_timesteps, (len(actions),)).to(self.device)
+        alpha_bar = self.alphas_cumprod[timesteps][:, None, None]
+        alpha, sigma = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+        prediction = model(alpha * actions + sigma * noise, timesteps, obs)
+        if self.config.prediction_type == "epsilon":
+            target = noise
+        elif self.config.prediction_type == "sample":
+            target = actions
+        else:
+            target = alpha * noise - sigma * actions
+        return nn.functional.mse_loss(prediction, target)
+
+    def _order(self, step: int) -> Tensor:
+        """Window numbers of a step's batch: every epoch is its own shuffle, its incomplete last batch left out."""
+        count = len(self.train_data.index)
+        size = min(self.settings.batch_size, count)
+        epoch, batch = divmod(step, count // size)
+        order = torch.randperm(count, generator=self._generator(ORDER, epoch))
+        return order[batch * size : (batch + 1) * size]
+
+    def _generator(self, stream: int, index: int) -> torch.Generator:
+        return noise_generator(self.settings.seed, stream, index)
+
+
+class Windows:
+    """Normalised demonstrations on a device, and the windows in them."""
+
+    def __init__(self, data: Demonstrations, policy: DiffusionPolicy) -> None:
+        device = policy.normalizer.obs.scale.device
+        self.n_obs_steps = policy.config.n_obs_steps
+        self.obs = policy.normalizer.obs.normalize(data.obs.to(device))
+        self.actions = policy.normalizer.action.normalize(data.actions.to(device))
+        self.index = windows(data.lengths, policy.config).to(device)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised observations (B, To, Do) and actions (B, horizon, Da) of window numbers (B,)."""
+        index = self.index[rows.to(self.index.device)]
+        return self.obs[index[:, : self.n_obs_steps]], self.actions[index]
+
+
+def ema_decay(step: int, settings: TrainSettings) -> float:
+    """How much of the averaged weights is kept at a step; 0 at the first."""
+    return min(settings.ema_max, 1 - (1 + max(0, step - 1)) ** -settings.ema_power)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight matrices and kernels decay; biases, norms and positions do not."""
+    decayed, kept = [], []
+    for name, parameter in model.named_parameters():
+        (decayed if parameter.ndim >= 2 and not name.endswith("pos_emb") else kept).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def run_training(
+    trainer: Trainer,
+    out: Path,
+    card: Mapping[str, Any],
+    *,
+    resume: bool = False,
+    save_dtype: str = "float32",
+    save_seconds: float = 120.0,
+    log_every: int = 50,
+    validate_every: int = 1000,
+    should_stop: Callable[[], bool] = lambda: False,
+    report: Callable[[str], None] = print,
+) -> bool:
+    """Trains to the end, or until should_stop(); True when it came to the end.
+
+    out gets the averaged weights as a policy folder (so far, at every save), the state to resume from, and a log of
+    JSON lines. card: what save_policy wants; metrics are added. resume: continue the run in out, if there is one.
+    Raises FileExistsError when out holds a run and resume is false, ValueError when that run is another.
+    """
+    identity = _identity(trainer, card)
+    seconds, log = _open_run(trainer, out, identity, resume)
+    begin = last_save = time.monotonic()
+    first, losses, metrics = trainer.step, [], {}
+    while trainer.step < trainer.settings.steps and not should_stop():
+        losses.append(trainer.train_step())
+        done = trainer.step == trainer.settings.steps
+        if trainer.step % validate_every == 0 or done:
+            metrics["valid_loss"] = trainer.validation_loss()
+        if trainer.step % log_every == 0 or done:
+            metrics["train_loss"] = sum(losses) / len(losses)
+            losses = []
+            rate = (trainer.step - first) / (time.monotonic() - begin)
+            log.write(json.dumps({"step": trainer.step, "lr": trainer.learning_rate(), **metrics}) + "\n")
+            log.flush()
+            report(_progress(trainer, metrics, rate))
+        if time.monotonic() - last_save > save_seconds and not done:
+            _save(trainer, out, identity, card, metrics, save_dtype, seconds + time.monotonic() - begin)
+            last_save = time.monotonic()
+    _save(trainer, out, identity, card, metrics, save_dtype, seconds + time.monotonic() - begin)
+    log.close()
+    return trainer.step == trainer.settings.steps
+
+
+def git_revision() -> str:
+    """Commit of the working tree this code runs from, with "-dirty" when it was changed; "unknown" outside one."""
+    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+@torch.no_grad()
+def rounding_error(policy: DiffusionPolicy, obs: Tensor, dtype: torch.dtype) -> float:
+    """Largest difference that storing the network weights in dtype makes to a sampled action, in raw units.
+
+    obs (B, To, Do) raw. Sixteen DDIM steps, the same noise for both.
+    """
+    rounded = copy.deepcopy(policy)
+    for parameter in rounded.model.parameters():
+        parameter.copy_(parameter.to(dtype))
+    samples = [
+        p.sample(
+            obs,
+            steering=Steering(),
+            sampler="ddim",
+            num_inference_steps=min(16, policy.config.num_train_timesteps),
+            generators=[noise_generator(0, 0, i) for i in range(len(obs))],
+        )
+        for p in (policy, rounded)
+    ]
+    return float((samples[0] - samples[1]).abs().max())
+
+
+def _identity(trainer: Trainer, card: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "config": trainer.config.to_dict(),
+        "settings": dataclasses.asdict(trainer.settings),
+        "data": card.get("data"),
+    }
+
+
+def _open_run(trainer: Trainer, out: Path, identity: dict[str, Any], resume: bool) -> tuple[float, TextIO]:
+    """Restores a run if out holds one; returns the seconds it has taken so far and its log, open at the end."""
+    out.mkdir(parents=True, exist_ok=True)
+    seconds, kept = 0.0, []
+    if (out / STATE).exists():
+        if not resume:
+            raise FileExistsError(f"{out} already holds a training run; add --resume, or choose another folder")
+        try:
+            saved = torch.load(out / STATE, map_location=trainer.device, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f"{out / STATE} is damaged ({error}); delete it to train from the start") from error
+        for part, value in identity.items():
+            if saved[part] != value:
+                differs = [k for k in value if saved[part].get(k) != value[k]]
+                raise ValueError(
+                    f"{out} holds a run with other {part} ({', '.join(f'{k} = {saved[part].get(k)!r}' for k in differs)}); "
+                    "resume with the same values, or choose another folder"
+                )
+        trainer.resume(saved["state"])
+        seconds = saved["seconds"]
+        # What was logged after the last save is about to happen again.
+        kept = [line for line in _log_lines(out) if json.loads(line)["step"] <= trainer.step]
+    write_whole(out / LOG, "".join(kept).encode())
+    return seconds, open(out / LOG, "a")
+
+
+def _log_lines(out: Path) -> list[str]:
+    text = (out / LOG).read_text() if (out / LOG).exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _save(
+    trainer: Trainer,
+    out: Path,
+    identity: dict[str, Any],
+    card: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    save_dtype: str,
+    seconds: float,
+) -> None:
+    buffer = io.BytesIO()
+    torch.save({**identity, "state": trainer.state(), "seconds": seconds}, buffer)
+    write_whole(out / STATE, buffer.getvalue())
+    dtype = SAVE_DTYPES[save_dtype]
+    measured = {"steps": trainer.step, "training_seconds": round(seconds), **metrics}
+    if dtype != torch.float32:
+        measured[f"{save_dtype}_max_action_difference"] = rounding_error(trainer.averaged, trainer.sample_obs(), dtype)
+    settings = {k: v for k, v in identity["settings"].items() if k != "seed"}
+    full = {**card, "seed": trainer.settings.seed, "settings": settings, "weights_dtype": save_dtype}
+    save_policy(out, trainer.averaged, {**full, "metrics": measured}, dtype)
+
+
+def _progress(trainer: Trainer, metrics: Mapping[str, Any], rate: float) -> str:
+    left = datetime.timedelta(seconds=round((trainer.settings.steps - trainer.step) / rate))
+    valid = "" if metrics.get("valid_loss") is None else f" valid {metrics['valid_loss']:.4f}"
+    head = f"step {trainer.step}/{trainer.settings.steps} loss {metrics['train_loss']:.4f}{valid}"
+    return f"{head} lr {trainer.learning_rate():.1e} {rate:.1f} steps/s, {left} left"
+
+
+def _seed_all(seed: int, stream: int, index: int) -> None:
+    torch.manual_seed(noise_generator(seed, stream, index).initial_seed())

@@ -1,0 +1,35 @@
+"""Quality of service of the suite's topics, in one place: both ends of a topic must agree or nothing arrives."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+def _keep_last(depth: int, reliability: str) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=RELIABILITIES[reliability],
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
+def events() -> QoSProfile:
+    """Episode states and results, action chunks, and a simulator's observations: none may be lost."""
+    return _keep_last(100, "reliable")
+
+
+def newest() -> QoSProfile:
+    """A robot's observations, of which only the newest counts; best effort connects to every kind of publisher."""
+    return _keep_last(1, "best_effort")
+
+
+def images(reliability: str = "reliable") -> QoSProfile:
+    """Images, keep-last 1. "best_effort" loses large images unless the middleware's buffers are enlarged
+    (config/fastdds_shm.xml). Raises ValueError on another word.
+    """
+    if reliability not in RELIABILITIES:
+        raise ValueError(f"reliability is {reliability!r}, expected one of: {', '.join(RELIABILITIES)}")
+    return _keep_last(1, reliability)

@@ -1,0 +1,1 @@
+"""Simulated robot tasks: scenes, actions, images, scripted experts and recorded demonstrations."""

@@ -1,0 +1,166 @@
+"""A robosuite task as a plain object: reset with a seed, step with a row of ten numbers, look at it.
+
+Everything an episode does follows from its seed and its rows, bit for bit, whatever the process did before.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim.actions import row_to_action
+from sim.rendering import Camera, CameraConfig, CameraImages
+from sim.tasks import Task, get_task
+
+CONTROL_FREQUENCY = 20  # Hz
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is known after a control step. Lengths in m, angles in rad, quaternions xyzw, everything in the world frame.
+
+    features: the task's obs_keys, float64. eef_position and eef_quat_xyzw equal robot0_eef_pos and robot0_eef_quat;
+    eef_rotation (3, 3) is the orientation that action rows command (the controller's site, 45 degrees off the former).
+    objects: name -> (position (3), quaternion (4)). step counts the control steps since the reset.
+    """
+
+    features: dict[str, Array]
+    joint_names: tuple[str, ...]
+    joint_positions: Array
+    joint_velocities: Array
+    eef_position: Array
+    eef_quat_xyzw: Array
+    eef_rotation: Array
+    objects: dict[str, tuple[Array, Array]]
+    reward: float
+    success: bool
+    step: int
+
+
+class SimEnv:
+    """One robot, one task, optionally one camera."""
+
+    def __init__(self, task: str, camera: CameraConfig | None = None) -> None:
+        self.task: Task = get_task(task)
+        self.camera_config = camera
+        self._camera: Camera | None = None
+        robosuite = _import_robosuite()
+        self.env_kwargs = environment_arguments()
+        self.version: str = robosuite.__version__
+        self._env = robosuite.make(self.task.env_name, **self.env_kwargs)
+        self._step = 0
+
+    def reset(self, seed: int) -> Observation:
+        """Begin the episode that this seed names. seed: 0 to 2**32 - 1."""
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed is {seed}, expected 0 to {2**32 - 1}")
+        self._close_camera()
+        # The placement sampler keeps a reference to the generator, so its state is set rather than a new one made.
+        self._env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
+        np.random.seed(seed)
+        self._env.reset()  # a hard reset: the model is built anew, nothing of the last episode is left
+        self._step = 0
+        return self._observe()
+
+    def step(self, row: ArrayLike) -> Observation:
+        """Command one row (10,) for one control step (0.05 s). Raises ValueError, moving nothing, for a bad row."""
+        action = row_to_action(row)
+        if action.shape != (7,):
+            raise ValueError(f"action row has shape {np.shape(row)}, expected (10,)")
+        self._env.step(action)
+        self._step += 1
+        return self._observe()
+
+    def images(self) -> CameraImages:
+        """What the camera sees now. Raises ValueError when the environment was made without a camera."""
+        import mujoco
+
+        if self.camera_config is None:
+            raise ValueError("this environment has no camera; make it with SimEnv(task, camera=CameraConfig(...))")
+        model, data = self._env.sim.model._model, self._env.sim.data._data
+        if self._camera is None:
+            self._camera = Camera(model, self.camera_config)
+        mujoco.mj_camlight(model, data)
+        return self._camera.draw(data)
+
+    def state(self) -> Array:
+        """MuJoCo's state, flattened as robomimic stores it: time, qpos, qvel."""
+        return np.asarray(self._env.sim.get_state().flatten(), dtype=np.float64)
+
+    def model_xml(self) -> str:
+        """The episode's scene as MJCF (object sizes differ from episode to episode)."""
+        return str(self._env.sim.model.get_xml())
+
+    def close(self) -> None:
+        """Free the simulation and the camera."""
+        self._close_camera()
+        self._env.close()
+
+    def _close_camera(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    def _observe(self) -> Observation:
+        import mujoco
+
+        env, data = self._env, self._env.sim.data
+        # A step ends with the joints moved but the bodies' poses still those before; this brings them up to date and,
+        # unlike mj_forward, leaves the solver's warm start alone.
+        mujoco.mj_kinematics(env.sim.model._model, data._data)
+        raw = env._get_observations(force_update=True)
+        raw["object"] = raw["object-state"]
+        robot = env.robots[0]
+        joints = [*robot.robot_joints, *robot.gripper_joints["right"]]
+        return Observation(
+            features={name: np.array(raw[name], dtype=np.float64) for name, _ in self.task.obs_keys},
+            joint_names=tuple(joints),
+            joint_positions=np.array([data.get_joint_qpos(joint) for joint in joints]),
+            joint_velocities=np.array([data.get_joint_qvel(joint) for joint in joints]),
+            eef_position=np.array(raw["robot0_eef_pos"]),
+            eef_quat_xyzw=np.array(raw["robot0_eef_quat"]),
+            eef_rotation=np.array(data.site_xmat[robot.eef_site_id["right"]]).reshape(3, 3),
+            objects={n: (np.array(raw[f"{n}_pos"]), np.array(raw[f"{n}_quat"])) for n in self.task.objects},
+            reward=float(env.reward(None)),
+            success=bool(env._check_success()),
+            step=self._step,
+        )
+
+
+def environment_arguments() -> dict[str, Any]:
+    """robosuite.make's arguments: a Panda whose hand follows absolute poses in the world frame; plain JSON values."""
+    from robosuite.controllers import load_composite_controller_config
+
+    controller = load_composite_controller_config(controller="BASIC")
+    arm = controller["body_parts"]["right"]
+    # robosuite 1.4's `control_delta: False` is swallowed without a word by 1.5, which would then add the pose up.
+    arm.update(input_type="absolute", input_ref_frame="world")
+    controller["body_parts"] = {"right": arm}
+    return {
+        "robots": "Panda",
+        "controller_configs": controller,
+        "control_freq": CONTROL_FREQUENCY,
+        "has_renderer": False,
+        "has_offscreen_renderer": False,
+        "use_camera_obs": False,
+        "use_object_obs": True,
+        "reward_shaping": False,
+        "ignore_done": True,
+        "horizon": 1_000_000,
+        "hard_reset": True,
+        "renderer": "mujoco",
+    }
+
+
+def _import_robosuite() -> Any:
+    """robosuite without its notices about optional parts that are not used here."""
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+    import robosuite
+
+    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+    return robosuite

@@ -1,0 +1,211 @@
+"""Graph files: reading, substitution, and what the shipped ones hold."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from psr_cli import graph as graph_module
+from psr_cli.graph import Graph, describe_arguments, graph_names, load_graph, parse_assignments, suite_root
+
+EXAMPLE = """
+description: an example
+arguments:
+  speed: {default: 1.0, description: how fast}
+  steps: {default: 3, description: how many}
+  label: {default: "", description: what to call it}
+  mode: {default: a, choices: [a, b], description: which}
+  loud: {default: false, description: whether}
+  file: {default: $(config)/x.yaml, type: path, description: where}
+environment: {PROFILE: $(config)/p.xml}
+nodes:
+  - name: first
+    module: package.node
+    executable: first_node
+    parameters:
+      speed: $(speed)
+      steps: $(steps)
+      label: $(label)
+      nested.text: $(mode)-$(steps)-$(loud)
+      list: [1.5, $(speed)]
+    remappings: {/in: /$(mode)/in}
+  - {name: second, module: package.other, executable: other_node, if: $(loud), parameters: {file: $(file)}}
+"""
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Graph:
+    path = tmp_path / "example.yaml"
+    path.write_text(EXAMPLE)
+    return load_graph(str(path))
+
+
+def write(tmp_path: Path, old: str, new: str) -> str:
+    path = tmp_path / "broken.yaml"
+    assert old in EXAMPLE
+    path.write_text(EXAMPLE.replace(old, new))
+    return str(path)
+
+
+class TestResolving:
+    def test_a_parameter_that_is_one_argument_keeps_its_type(self, example: Graph) -> None:
+        parameters = example.resolve({"speed": "2", "steps": "5", "label": "7"}).nodes[0].parameters
+        assert parameters["speed"] == 2.0 and type(parameters["speed"]) is float
+        assert parameters["steps"] == 5 and type(parameters["steps"]) is int
+        assert parameters["label"] == "7"
+        assert parameters["list"] == [1.5, 2.0]
+
+    def test_arguments_inside_a_text_become_text(self, example: Graph) -> None:
+        node = example.resolve({"mode": "b"}).nodes[0]
+        assert node.parameters["nested.text"] == "b-3-false"
+        assert node.remappings == {"/in": "/b/in"}
+
+    def test_a_node_can_be_left_out(self, example: Graph) -> None:
+        assert [node.name for node in example.resolve({}).nodes] == ["first"]
+        assert [node.name for node in example.resolve({"loud": "true"}).nodes] == ["first", "second"]
+
+    def test_paths_are_absolute(self, example: Graph, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        def file(**values: str) -> object:
+            return example.resolve({"loud": "true", **values}).nodes[1].parameters["file"]
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", "/home/someone")
+        assert file() == str(suite_root() / "config" / "x.yaml")
+        assert file(file="here/x") == str(tmp_path / "here" / "x")
+        assert file(file="~/x") == "/home/someone/x"
+        assert file(file="") == ""
+
+    def test_a_variable_that_is_set_stays(self, example: Graph) -> None:
+        plan = example.resolve({})
+        assert plan.missing_environment({}) == {"PROFILE": str(suite_root() / "config" / "p.xml")}
+        assert plan.missing_environment({"PROFILE": "mine"}) == {}
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ({"sped": "1"}, "graph example has no argument 'sped'; did you mean speed"),
+            ({"xyzzy": "1"}, "there are: file, label, loud, mode, speed, steps"),
+            ({"speed": "fast"}, "argument speed: 'fast' is not a float"),
+            ({"steps": "1.5"}, "argument steps: '1.5' is not a int"),
+            ({"mode": "c"}, "argument mode: 'c' is not one of: a, b"),
+            ({"loud": "yes"}, "argument loud: 'yes' is not one of: true, false"),
+        ],
+    )
+    def test_a_wrong_value_is_named(self, example: Graph, values: dict[str, str], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            example.resolve(values)
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("module: package.node", "modul: package.node", "nodes: 'module' is missing"),
+            ("remappings:", "remaps:", "nodes: unknown key 'remaps'"),
+            ("environment:", "environ:", "unknown key 'environ'; did you mean environment"),
+            ("default: 1.0, ", "", "argument speed: 'default' is missing"),
+            ("type: path", "type: file", "argument file: type 'file', expected one of: str, int"),
+            ("default: a,", "default: z,", "argument mode: 'z' is not one of: a, b"),
+        ],
+    )
+    def test_a_wrong_entry_is_named(self, tmp_path: Path, old: str, new: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            load_graph(write(tmp_path, old, new))
+
+    def test_a_substitution_needs_an_argument(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"node first: \$\(sped\) names no argument; did you mean speed"):
+            load_graph(write(tmp_path, "speed: $(speed)", "speed: $(sped)")).resolve({})
+
+    def test_a_condition_must_be_true_or_false(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="node second: `if` is 'a', expected true or false"):
+            load_graph(write(tmp_path, "if: $(loud)", "if: $(mode)")).resolve({})
+
+    def test_an_absent_graph_is_answered_with_those_there_are(self) -> None:
+        with pytest.raises(FileNotFoundError, match="no graph 'simulator' .* there are: robot, sim"):
+            load_graph("simulator")
+
+
+class TestNode:
+    def test_the_parameter_file_is_ros_yaml(self, example: Graph, tmp_path: Path) -> None:
+        node = example.resolve({"label": "1.0"}).nodes[0]
+        content = yaml.safe_load(node.write_parameters(tmp_path).read_text())
+        assert content == {"/**": {"ros__parameters": node.parameters}}
+
+    def test_the_command_names_module_node_remappings_and_file(self, example: Graph, tmp_path: Path) -> None:
+        command = example.resolve({}).nodes[0].command(tmp_path / "p.yaml")
+        assert command[:4] == [sys.executable, "-m", "package.node", "--ros-args"]
+        assert command[4:] == ["-r", "__node:=first", "-r", "/in:=/a/in", "--params-file", str(tmp_path / "p.yaml")]
+
+    def test_ros_reads_the_types_that_were_written(self, example: Graph, tmp_path: Path) -> None:
+        rclpy_node = pytest.importorskip("rclpy.node", reason="needs ROS")
+        from rclpy.context import Context
+
+        node = example.resolve({"label": "1.0", "speed": "1e-5"}).nodes[0]
+        context = Context()
+        context.init(args=[], domain_id=50)
+        ros_node = rclpy_node.Node(
+            "anything",
+            context=context,
+            cli_args=["--ros-args", "--params-file", str(node.write_parameters(tmp_path))],
+            automatically_declare_parameters_from_overrides=True,
+            start_parameter_services=False,
+        )
+        try:
+            read = {name: ros_node.get_parameter(name).value for name in node.parameters}
+        finally:
+            ros_node.destroy_node()
+            context.try_shutdown()
+        assert {**read, "list": list(read["list"])} == node.parameters
+        assert [type(read[name]) for name in ("label", "speed", "steps")] == [str, float, int]
+
+
+class TestAssignments:
+    def test_the_first_separator_counts(self) -> None:
+        assert parse_assignments(["a:=1", "b:=x:=y", "c:="]) == {"a": "1", "b": "x:=y", "c": ""}
+
+    @pytest.mark.parametrize("words", [["a=1"], [":=1"], ["a"], ["a:=1", "a:=2"]])
+    def test_other_words_are_refused(self, words: list[str]) -> None:
+        with pytest.raises(ValueError, match=words[-1].split(":=")[0] or "name:=value"):
+            parse_assignments(words)
+
+
+class TestInstallation:
+    def test_share_is_searched_where_there_is_no_source_tree(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(graph_module, "__file__", str(tmp_path / "lib" / "psr_cli" / "graph.py"))
+        monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'other'}:{tmp_path / 'install'}")
+        with pytest.raises(FileNotFoundError, match="install/share/psr_suite"):
+            suite_root()
+        share = tmp_path / "install" / "share" / "psr_suite"
+        (share / "config").mkdir(parents=True)
+        (share / "config" / "sim.yaml").write_text(EXAMPLE)
+        assert suite_root() == share
+        assert load_graph("sim").nodes[0]["name"] == "first"
+
+
+class TestShippedGraphs:
+    def test_there_is_one_for_the_simulator_and_one_for_a_robot(self) -> None:
+        assert graph_names() == ["robot", "sim"]
+
+    @pytest.mark.parametrize("name", ["robot", "sim"])
+    def test_defaults_resolve_and_what_they_point_to_exists(self, name: str) -> None:
+        graph = load_graph(name)
+        plan = graph.resolve({"record": "true"})
+        for node in plan.nodes:
+            assert importlib.util.find_spec(node.module) is not None, node.module
+        for file in (*plan.environment.values(), *(node.parameters.get("contract") for node in plan.nodes)):
+            assert file is None or Path(str(file)).is_file(), file
+        assert all(argument.description for argument in graph.arguments)
+        assert all(argument.name in describe_arguments(graph) for argument in graph.arguments)
+
+    def test_the_clock_is_simulated_in_the_simulator_only(self) -> None:
+        for name, simulated, source in (("sim", True, "topic"), ("robot", False, "timer")):
+            policy = next(node for node in load_graph(name).resolve({}).nodes if node.name == "policy")
+            assert policy.parameters["use_sim_time"] is simulated
+            assert policy.parameters["tick_source"] == source
+        assert "sim" not in [node.name for node in load_graph("robot").resolve({"record": "true"}).nodes]

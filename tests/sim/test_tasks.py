@@ -1,0 +1,25 @@
+"""The catalogue of tasks."""
+
+import pytest
+
+from sim.tasks import TASKS, get_task
+
+
+def test_lift_has_robomimics_features_in_robomimics_order():
+    lift = get_task("Lift")
+    assert lift.obs_keys == (
+        ("object", 10),
+        ("robot0_eef_pos", 3),
+        ("robot0_eef_quat", 4),
+        ("robot0_gripper_qpos", 2),
+    )
+    assert (lift.action_dim, lift.max_steps, lift.objects) == (10, 400, ("cube",))
+
+
+def test_every_task_is_filed_under_its_own_name():
+    assert all(name == task.name for name, task in TASKS.items())
+
+
+def test_an_unknown_task_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match=r"'Lfit' is unknown.*Lift"):
+        get_task("Lfit")
