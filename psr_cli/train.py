@@ -46,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
     policy.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
     policy.add_argument("--save-dtype", choices=("float32", "float16"), default="float32", help="of the stored weights")
     policy.add_argument("--save-seconds", type=float, default=120.0, help="seconds between two saves")
+    policy.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -115,7 +115,7 @@ class PolicyNode(SuiteNode):
         self._sent: tuple[Chunk, ActionChunk] | None = None
         self._chunks = self.create_publisher(ActionChunk, "~/chunk", qos.events())
         contract = self._runner.contract
-        self._observations = (TickMatcher if self._from_topic else NewestMessages)(contract.topics)
+        self._observations: Any = (TickMatcher if self._from_topic else NewestMessages)(contract.topics)
         profile = qos.events() if self._from_topic else qos.newest()
         for topic, kind in contract.types.items():
             callback = partial(self._on_observation, topic)
@@ -144,6 +144,10 @@ class PolicyNode(SuiteNode):
     # Control steps
 
     @property
+    def _timeout(self) -> float:
+        return float(self.parameter("observation_timeout"))
+
+    @property
     def _from_topic(self) -> bool:
         return bool(self.parameter("tick_source") == "topic")
 
@@ -163,7 +167,8 @@ class PolicyNode(SuiteNode):
     def _take_ready(self) -> None:
         if isinstance(self._observations, TickMatcher):
             for ready in self._observations.take_ready():
-                self._advance(ready.tick, ready.messages, ready.arrival)
+                age = (time.time_ns() - ready.arrival) / NANOSECONDS
+                self._advance(ready.tick, ready.messages, ready.arrival, age)
 
     def _on_timer(self) -> None:
         assert self._runner is not None
@@ -171,21 +176,18 @@ class PolicyNode(SuiteNode):
         if step <= self._step:
             return
         self._step = step
-        now = self.get_clock().now().nanoseconds
-        observations = self._observations
-        problem = observations.problem(now, time.time_ns(), self.parameter("observation_timeout"))
-        if problem:
+        now, observations = self.get_clock().now().nanoseconds, self._observations
+        if problem := observations.problem(time.time_ns(), self._timeout, now):
             self._runner.hold(problem)
-            self._log_changes(problem)
         else:
             tick = Tick(now, self._episode, self._episode, step)
-            self._advance(tick, observations.messages, observations.arrival)
+            self._advance(tick, observations.messages, observations.arrival, age=0.0)
 
-    def _advance(self, tick: Tick, messages: dict[str, Any], arrival: int) -> None:
+    def _advance(self, tick: Tick, messages: dict[str, Any], arrival: int, age: float) -> None:
         runner = self._runner
         assert runner is not None
         self._set_dial(runner.sampler)
-        chunk = runner.step(tick, messages, age=(time.time_ns() - arrival) / NANOSECONDS)
+        chunk = runner.step(tick, messages, age)
         if chunk is not None:
             self._publish(chunk, tick, arrival)
         self._log_changes(runner.problem)
@@ -234,7 +236,9 @@ class PolicyNode(SuiteNode):
     def status(self) -> Status:
         assert self._runner is not None
         runner, statistics = self._runner, self._runner.statistics
-        problem = runner.problem or self._silence() or self._wait()
+        problem = runner.problem or self._silence()
+        if not problem and isinstance(self._observations, TickMatcher):
+            problem = self._observations.problem(time.time_ns(), self._timeout)
         self._log_changes(problem)
         values = {
             "checkpoint": runner.sampler.policy.checkpoint_id,
@@ -255,36 +259,15 @@ class PolicyNode(SuiteNode):
 
     def _silence(self) -> str:
         """Which topics nobody publishes, once there was time to find a publisher."""
-        if time.monotonic() - self._since < self.parameter("observation_timeout"):
-            return ""
-        silent = [topic for topic, s in self._subscriptions_by_topic.items() if not s.get_publisher_count()]
-        return "; ".join(map(self._why_silent, silent))
-
-    def _why_silent(self, topic: str) -> str:
         assert self._runner is not None
-        subscription = self._subscriptions_by_topic[topic]
-        features = ", ".join(self._runner.contract.users(topic)) or "the control steps"
-        others = self.get_publishers_info_by_topic(subscription.topic_name)
-        if not others:
-            return f"nobody publishes {subscription.topic_name}, needed for {features}; start it, or mend the contract"
-        types = ", ".join(sorted({info.topic_type for info in others}))
-        quality = subscription.qos_profile.reliability.name.lower()
-        return (
-            f"{subscription.topic_name} is published as {types} with a quality of service that does not fit {quality}"
-        )
-
-    def _wait(self) -> str:
-        """Which topics the oldest incomplete control step waits for, if it does so for too long."""
-        waiting = self._observations.waiting() if isinstance(self._observations, TickMatcher) else None
-        if waiting is None:
+        if time.monotonic() - self._since < self._timeout:
             return ""
-        tick, arrival, topics = waiting
-        age = (time.time_ns() - arrival) / NANOSECONDS
-        if age < self.parameter("observation_timeout"):
-            return ""
-        return (
-            f"step {tick.step} waits for {', '.join(topics)} since {age:.1f} s; stamp {tick.stamp} ns is missing there"
-        )
+        problems = []
+        for topic, subscription in self._subscriptions_by_topic.items():
+            if problem := qos.silence(self, subscription):
+                users = ", ".join(self._runner.contract.users(topic)) or "the control steps"
+                problems.append(f"{problem} (needed for {users})")
+        return "; ".join(problems)
 
     def _log_changes(self, problem: str) -> None:
         # A problem's numbers change from step to step; what it is about does not.

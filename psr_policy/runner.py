@@ -16,8 +16,8 @@ from psr_policy.ticks import Tick
 class PolicyRunner:
     """Feeds one policy with observations and hands out its chunks, or holds and says why in `problem`.
 
-    contract: what the features are made of. sampler: its steering, sampler and num_inference_steps may be changed
-    between steps. limits: what every row must keep. frozen_steps: hold after so many bit-identical observations, 0 never.
+    contract: what the features are made of. sampler: its settings may be changed between steps. limits: what every
+    row must keep. frozen_steps: hold after so many bit-identical observations, 0 never.
     """
 
     def __init__(self, contract: Contract, sampler: ChunkSampler, limits: ActionLimits, frozen_steps: int = 0) -> None:

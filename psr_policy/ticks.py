@@ -58,11 +58,15 @@ class TickMatcher:
         """The ticks whose observations are complete, oldest first; they are forgotten here."""
         return [self._take(tick) for tick in list(self._ticks) if not self._lacking(tick)]
 
-    def waiting(self) -> tuple[Tick, int, list[str]] | None:
-        """The oldest incomplete tick, when it came in ns, and the topics it lacks."""
+    def problem(self, wall: int, timeout: float) -> str:
+        """What the oldest incomplete tick lacks if it came more than `timeout` s before `wall` ns, else an empty text."""
         for tick, arrival in self._ticks.items():
-            return tick, arrival, self._lacking(tick)
-        return None
+            age = (wall - arrival) / 1e9
+            if age > timeout:
+                topics = ", ".join(self._lacking(tick))
+                return f"step {tick.step} waits since {age:.1f} s for a message of stamp {tick.stamp} ns on {topics}"
+            break
+        return ""
 
     def _lacking(self, tick: Tick) -> list[str]:
         return [topic for topic in self.topics if tick.stamp not in self._messages[topic]]
@@ -111,8 +115,8 @@ class NewestMessages:
         """When the last message came, in ns of the wall clock."""
         return max(self._arrivals.values())
 
-    def problem(self, time: int, wall: int, timeout: float) -> str:
-        """What is missing or older than `timeout` s at `time` ns (of the stamps) and `wall` ns, or an empty text."""
+    def problem(self, wall: int, timeout: float, time: int) -> str:
+        """What is missing or older than `timeout` s at `wall` ns and, by its stamp, at `time` ns, or an empty text."""
         problems = []
         for topic in self.topics:
             if topic not in self.messages:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -13,14 +12,13 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+
+from psr_ros.parameters import DeclaredParameters
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DIAGNOSTICS_PERIOD = 1.0  # seconds, wall clock
@@ -47,14 +45,11 @@ class SuiteNode(LifecycleNode):
     def __init__(self, name: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.last_error = ""
-        self._choices: dict[str, tuple[str, ...]] = {}
-        self._fixed: set[str] = set()
         self._wall = Clock(clock_type=ClockType.STEADY_TIME)
         # rclpy lets an impossible transition raise out of the executor, which would end the process.
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._answer_change_state
-        self.add_pre_set_parameters_callback(self._integers_to_floats)
-        self.add_on_set_parameters_callback(self._check_parameters)
+        self._declared = DeclaredParameters(self, lambda: self.state == "unconfigured", self.check_parameter)
         self.declare("autostart", True, "Configure and activate without being asked.")
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_wall_timer(DIAGNOSTICS_PERIOD, self.publish_diagnostics)
@@ -81,78 +76,13 @@ class SuiteNode(LifecycleNode):
         """How the node is while it is active."""
         return Status()
 
-    # Parameters
-
-    def declare(
-        self,
-        name: str,
-        default: Any,
-        description: str,
-        *,
-        bounds: tuple[float, float] | None = None,
-        choices: Iterable[str] = (),
-        live: bool = False,
-    ) -> Any:
-        """Declare a parameter and return its value.
-
-        bounds: smallest and largest number. choices: the allowed texts. live: may be changed at any time; the others
-        only while the node is unconfigured. A whole number is taken for a float parameter.
-        Raises rclpy's InvalidParameterValueException when the value given at the start is not allowed.
-        """
-        self._choices[name] = tuple(choices)
-        if not live:
-            self._fixed.add(name)
-        constraints = f"one of: {', '.join(self._choices[name])}" if self._choices[name] else ""
-        if not live:
-            constraints = "; ".join(filter(None, [constraints, "only while the node is unconfigured"]))
-        descriptor = ParameterDescriptor(description=description, additional_constraints=constraints)
-        if bounds and isinstance(default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=bounds[0], to_value=bounds[1])]
-        elif bounds:
-            descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]))]
-        try:
-            return self.declare_parameter(name, default, descriptor).value
-        except InvalidParameterTypeException:
-            loose = self.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
-            self.undeclare_parameter(name)
-            if not isinstance(default, float) or type(loose) is not int:
-                raise
-            return self.declare_parameter(name, float(loose), descriptor, ignore_override=True).value
+    def declare(self, name: str, default: Any, description: str, **limits: Any) -> Any:
+        """Declare a parameter and return its value; limits (bounds, choices, live) as DeclaredParameters.declare."""
+        return self._declared.declare(name, default, description, **limits)
 
     def parameter(self, name: str) -> Any:
         """The present value of a declared parameter."""
         return self.get_parameter(name).value
-
-    def _integers_to_floats(self, parameters: list[Parameter]) -> list[Parameter]:
-        """People type `2` for 2.0; rclpy would refuse it."""
-
-        def widened(parameter: Parameter) -> Parameter:
-            declared = self.has_parameter(parameter.name) and self.get_parameter_type(parameter.name)
-            if declared == Parameter.Type.DOUBLE.value and parameter.type_ == Parameter.Type.INTEGER:
-                return Parameter(parameter.name, Parameter.Type.DOUBLE, float(parameter.value))
-            return parameter
-
-        return [widened(parameter) for parameter in parameters]
-
-    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
-        for parameter in parameters:
-            try:
-                self._check_parameter(parameter.name, parameter.value)
-            except ValueError as error:
-                return SetParametersResult(successful=False, reason=str(error))
-        return SetParametersResult(successful=True)
-
-    def _check_parameter(self, name: str, value: Any) -> None:
-        choices = self._choices.get(name)
-        if choices and value not in choices:
-            raise ValueError(f"{name} is {value!r}, expected one of: {', '.join(choices)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} is {value}, expected a finite number")
-        if name in self._fixed and self.state != "unconfigured":
-            raise ValueError(
-                f"{name} is read when the node is configured; deactivate and clean up the node, then set it"
-            )
-        self.check_parameter(name, value)
 
     # Transitions
 

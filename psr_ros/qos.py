@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
@@ -33,3 +35,16 @@ def images(reliability: str = "reliable") -> QoSProfile:
     if reliability not in RELIABILITIES:
         raise ValueError(f"reliability is {reliability!r}, expected one of: {', '.join(RELIABILITIES)}")
     return _keep_last(1, reliability)
+
+
+def silence(node: Node, subscription: Subscription) -> str:
+    """Why nothing can come in on a subscription, in words, or an empty text when a publisher is connected."""
+    if subscription.get_publisher_count():
+        return ""
+    topic = subscription.topic_name
+    publishers = node.get_publishers_info_by_topic(topic)
+    if not publishers:
+        return f"nobody publishes {topic}; start what does, or remap the topic"
+    types = ", ".join(sorted({publisher.topic_type for publisher in publishers}))
+    wanted = subscription.qos_profile.reliability.name.lower()
+    return f"{topic} is published as {types}, which does not connect: another type, or not {wanted}"

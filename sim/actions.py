@@ -45,5 +45,7 @@ def _checked(values: ArrayLike, size: int, name: str) -> NDArray[np.float64]:
     if array.ndim == 0 or array.shape[-1] != size:
         raise ValueError(f"{name} has shape {array.shape}, expected (..., {size})")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds non-finite numbers: {array[~np.isfinite(array).all(-1)][0]}; nothing was commanded")
+        raise ValueError(
+            f"{name} holds non-finite numbers: {array[~np.isfinite(array).all(-1)][0]}; nothing was commanded"
+        )
     return array

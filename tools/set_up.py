@@ -39,7 +39,7 @@ STEPS = 6
 HEARTBEAT = 20.0  # seconds between lines when the output is not a terminal
 
 # What another ROS environment, or the make that called us, would pass on to the commands run here.
-FOREIGN_VARIABLES = (
+FOREIGN_VARIABLES = tuple(
     "AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH MAKEFLAGS MAKELEVEL MFLAGS PYTHONHOME PYTHONPATH".split()
 )
 
