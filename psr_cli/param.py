@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from psr_ros.clients import RosSession
     from rcl_interfaces.msg import ParameterDescriptor
+
+    from psr_ros.clients import RosSession
 
 # DDS repeats its announcements every 3 s; the first ones are lost now and then.
 DISCOVERY = 6.0
@@ -19,8 +20,7 @@ TYPES = ("not set", "bool", "integer", "double", "string", "bytes", "bools", "in
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("param", help="list, get, describe and set the parameters of running nodes")
-    parser.set_defaults(run=lambda _: parser.print_help() or 2)
-    verbs = parser.add_subparsers(metavar="VERB")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, description: str, work: Any) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=description)

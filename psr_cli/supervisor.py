@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -68,12 +69,9 @@ class LinePrinter:
         prefix = f"{name:<{self._width}} |"
         if self._colour and name in self._names:
             prefix = f"\033[{_COLOURS[self._names.index(name) % len(_COLOURS)]}m{prefix}\033[0m"
-        with self._lock:
-            try:
-                self._output.write("".join(f"{prefix} {line}\n" for line in text.splitlines() or [""]))
-                self._output.flush()
-            except OSError:
-                pass  # whoever read the output is gone; the processes go on
+        with self._lock, suppress(OSError):  # whoever read the output is gone; the processes go on
+            self._output.write("".join(f"{prefix} {line}\n" for line in text.splitlines() or [""]))
+            self._output.flush()
 
 
 @dataclass(frozen=True)
@@ -85,10 +83,7 @@ class Exit:
     last_lines: tuple[str, ...]
 
     def __str__(self) -> str:
-        if self.code >= 0:
-            how = f"exit code {self.code}"
-        else:
-            how = f"signal {signal.Signals(-self.code).name}"
+        how = f"exit code {self.code}" if self.code >= 0 else f"signal {signal.Signals(-self.code).name}"
         lines = "".join(f"\n    {line}" for line in self.last_lines) or " nothing"
         return f"{self.name} ended with {how}; the last it printed:{lines}"
 
@@ -142,6 +137,10 @@ class Supervisor:
         """Names of the processes that have not ended, as far as poll() knows."""
         return list(self._children)
 
+    def pid(self, name: str) -> int:
+        """Process number of a running node."""
+        return self._children[name].process.pid
+
     def start(self, name: str) -> None:
         """Start one of the commands, at first or again after its end. Raises OSError if it cannot be executed."""
         process = subprocess.Popen(
@@ -183,7 +182,5 @@ class Supervisor:
 
 
 def _signal_group(group: int, signum: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it has ended already
         os.killpg(group, signum)
-    except ProcessLookupError:
-        pass  # it has ended already

@@ -17,8 +17,9 @@ def add_parser(subparsers: Any) -> None:
     policy = subjects.add_parser(
         "policy",
         help="a diffusion policy from a robomimic HDF5 file",
-        description="Train a diffusion policy from a robomimic HDF5 file with absolute actions. Ctrl-C saves and stops; "
-        "the same command with --resume continues, and ends with the same weights as one uninterrupted run on a CPU.",
+        description="Train a diffusion policy from a robomimic HDF5 file with absolute actions. Ctrl-C saves and "
+        "stops; the same command with --resume continues, and ends with the weights an uninterrupted run ends with "
+        "(bit for bit on a CPU).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     policy.add_argument("--data", type=Path, required=True, help="robomimic HDF5 file")
@@ -52,7 +53,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
     from psr_policy.checkpoint import load_policy
-    from psr_policy.train import Trainer, git_revision, run_training
+    from psr_policy.train import Trainer
+    from psr_policy.training_run import TrainingRun, git_revision
 
     train, valid, data_card = _load_data(args)
     trainer = Trainer(_config(args, train), _settings(args), train, valid, _device(args.device))
@@ -63,16 +65,12 @@ def run(args: argparse.Namespace) -> int:
         flush=True,
     )
     card = {"command": shlex.join(["psr", *sys.argv[1:]]), "data": data_card, "git_revision": git_revision()}
+    training = TrainingRun(trainer, args.out, card, resume=args.resume, save_dtype=args.save_dtype)
     stop = _StopOnSignal()
-    finished = run_training(
-        trainer,
-        args.out,
-        card,
-        resume=args.resume,
-        save_dtype=args.save_dtype,
-        save_seconds=args.save_seconds,
+    finished = training.train(
         should_stop=stop.requested,
         report=lambda line: print(line, flush=True),
+        save_seconds=args.save_seconds,
     )
     if not finished:
         print(f"stopped and saved at step {trainer.step}; the same command with --resume continues")
@@ -122,7 +120,7 @@ def _settings(args: argparse.Namespace) -> Any:
     from psr_policy.train import TrainSettings
 
     # The reference trains the two networks with different AdamW settings.
-    own = {"betas": (0.9, 0.95), "weight_decay": 1e-3} if args.network == "transformer" else {}
+    own: dict[str, Any] = {"betas": (0.9, 0.95), "weight_decay": 1e-3} if args.network == "transformer" else {}
     return TrainSettings(
         steps=args.steps,
         batch_size=args.batch_size,

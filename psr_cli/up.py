@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from psr_cli.graph import Plan, describe_arguments, load_graph, parse_assignments
-from psr_cli.supervisor import StopSignals
-from psr_cli.watch import NodeDied, Watch, supervise, wait_until_active, watched_session
+from psr_cli.supervisor import LinePrinter, StopSignals
+from psr_cli.watch import NodeDied, Watch, supervise, wait_until_ready, watched_session
 
 if TYPE_CHECKING:
     from psr_interfaces.action import RunEpisodes
@@ -72,20 +73,25 @@ def _run_episodes(watch: Watch, plan: Plan, first_seed: int, episodes: int) -> b
     """Whether every episode ended as a success or a failure."""
     from psr_ros.clients import RunEpisodesClient
 
+    with watched_session(watch) as session:
+        wait_until_ready(session, plan)
+        with RunEpisodesClient(session) as client:
+            outcome = client.run(first_seed, episodes, on_feedback=episode_progress(watch.say, episodes))
+    watch.say("psr", summary(outcome.result, episodes))
+    return bool(len(outcome.result.results) - outcome.result.aborted == episodes)
+
+
+def episode_progress(say: LinePrinter, episodes: int) -> Callable[[RunEpisodes.Feedback], None]:
+    """A feedback handler that says a line whenever another episode is over."""
     finished = 0
 
     def report(feedback: RunEpisodes.Feedback) -> None:
         nonlocal finished
         if feedback.finished > finished:
             finished = feedback.finished
-            watch.say("psr", f"{finished}/{episodes} episodes, {feedback.successes} successes")
+            say("psr", f"{finished}/{episodes} episodes, {feedback.successes} successes")
 
-    with watched_session(watch) as session:
-        wait_until_active(session, [node.name for node in plan.nodes])
-        with RunEpisodesClient(session) as client:
-            outcome = client.run(first_seed, episodes, on_feedback=report)
-    watch.say("psr", summary(outcome.result, episodes))
-    return len(outcome.result.results) - outcome.result.aborted == episodes
+    return report
 
 
 def summary(result: RunEpisodes.Result, episodes: int) -> str:

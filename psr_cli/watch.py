@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_RESTARTS = 5
 STARTUP = 60.0  # seconds until every node is expected to be active; the first start reads a lot from the disk
+INTRODUCTIONS = 3.5  # seconds; DDS repeats its announcements every 3 s, and the first ones are lost now and then
 
 
 class NodeDied(RuntimeError):
@@ -87,10 +88,15 @@ def watched_session(check: Callable[[], None]) -> RosSession:
     return WatchedSession("psr")
 
 
-def wait_until_active(session: RosSession, nodes: Collection[str]) -> None:
-    """Return once every node is active. Raises TimeoutError naming the first that is not, and its state."""
+def wait_until_ready(session: RosSession, plan: Plan) -> None:
+    """Return once every node is active and they know each other.
+
+    Raises TimeoutError naming the first node that is not active, and its state.
+    """
     from psr_ros.clients import wait_for_active
 
     end = time.monotonic() + STARTUP
-    for node in nodes:
-        wait_for_active(session, node, max(end - time.monotonic(), 1.0))
+    for node in plan.nodes:
+        wait_for_active(session, node.name, max(end - time.monotonic(), 1.0))
+    if len(plan.nodes) > 1:
+        session.wait(lambda: False, INTRODUCTIONS)

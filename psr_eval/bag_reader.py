@@ -91,7 +91,9 @@ class BagReader:
         try:
             from rosbags.rosbag2 import Reader, ReaderError
         except ImportError as error:
-            raise ValueError(f"reading the SQLite bag {self.path} needs the package {error.name}; install it") from error
+            raise ValueError(
+                f"reading the SQLite bag {self.path} needs the package {error.name}; install it"
+            ) from error
         try:
             with Reader(self.path) as reader:
                 for connection, time, data in reader.messages():

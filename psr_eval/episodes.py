@@ -34,8 +34,17 @@ class Setting:
     mode: str
     mixed_steering: bool
 
+    @property
+    def kind(self) -> tuple[str, str, str, int, str]:
+        """All but the dial: what settings have in common that differ in nothing else."""
+        return self.task, self.checkpoint, self.sampler, self.num_inference_steps, self.mode
+
+    def kind_label(self) -> str:
+        """Short text, such as "Lift, lift_unet@0123456789ab, ddim 16 steps, lockstep"."""
+        return f"{self.task}, {self.checkpoint}, {self.sampler} {self.num_inference_steps} steps, {self.mode}"
+
     def label(self) -> str:
-        """Short text, such as "psr k=2 σ=0.1"."""
+        """Short text of the dial, such as "psr k=2 σ=0.1"."""
         label = self.steering.label() if self.steering else "no chunk"
         return f"mixed, first {label}" if self.mixed_steering else label
 

@@ -63,7 +63,7 @@ class Recorder(SuiteNode):
         self.bag: BagWriter | None = None
         self.episodes = 0
         self._sources: list[Source] = []
-        self._timers: list[Any] = []
+        self._periodic: list[Any] = []
         self._flushed = 0  # messages in the bag at the last flush
         self.declare("directory", "runs/bag", "Folder of the bag; it must not exist yet.")
         self.declare("topics", TOPICS, "Topics to record: name:type, or a name whose type is looked up in the graph.")
@@ -86,18 +86,18 @@ class Recorder(SuiteNode):
 
     def activate(self) -> None:
         self._discover()
-        self._timers = [
+        self._periodic = [
             self.create_wall_timer(DISCOVERY_PERIOD, self._discover),
             self.create_wall_timer(self.parameter("flush_period"), self._flush),
         ]
         self.get_logger().info(f"recording into {self.bag.folder if self.bag else ''}")
 
     def deactivate(self) -> None:
-        for timer in self._timers:
+        for timer in self._periodic:
             self.destroy_timer(timer)
         for source in self._sources:
             self._unsubscribe(source)
-        self._timers = []
+        self._periodic = []
         self._flush()
 
     def clean_up(self) -> None:
@@ -155,8 +155,7 @@ class Recorder(SuiteNode):
 
     def _loosen(self, source: Source) -> None:
         """A publisher offers less than was asked for: ask for the least, which connects to everything."""
-        if source.reliability != "best_effort" or source.topic in LATCHED:
-            self.get_logger().warning(f"{source.topic} is recorded best effort, as one of its publishers offers no more")
+        self.get_logger().warning(f"{source.topic} is recorded best effort, as one of its publishers offers no more")
         source.reliability = "best_effort"
         self._unsubscribe(source)  # the discovery timer subscribes again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from psr_core.seeds import noise_generator
+from psr_core.steering import Steering
 from psr_policy.config import PolicyConfig
 from psr_policy.policy import DiffusionPolicy
 
@@ -104,6 +107,28 @@ def read_description(folder: Path | str) -> dict[str, Any]:
         if not isinstance(description.get(name), dict):
             raise ValueError(f"{path}: {name} is missing, expected an object; copy the folder again")
     return description
+
+
+@torch.no_grad()
+def rounding_error(policy: DiffusionPolicy, obs: Tensor, dtype: torch.dtype) -> float:
+    """Largest difference that storing the network weights in dtype makes to a sampled action, in raw units.
+
+    obs (B, To, Do) raw. Sixteen DDIM steps, the same noise for both.
+    """
+    rounded = copy.deepcopy(policy)
+    for parameter in rounded.model.parameters():
+        parameter.copy_(parameter.to(dtype))
+    exact, inexact = (
+        p.eval().sample(
+            obs,
+            steering=Steering(),
+            sampler="ddim",
+            num_inference_steps=min(16, policy.config.num_train_timesteps),
+            generators=[noise_generator(0, 0, row) for row in range(len(obs))],
+        )
+        for p in (policy, rounded)
+    )
+    return float((exact - inexact).abs().max())
 
 
 def write_whole(path: Path, data: bytes) -> None:

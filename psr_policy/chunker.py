@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
@@ -23,7 +24,7 @@ class Chunk:
     latency: seconds the sampling took.
     """
 
-    rows: np.ndarray
+    rows: NDArray[np.float32]
     n_action_steps: int
     step: int
     steering: Steering
@@ -47,14 +48,14 @@ class ChunkSampler:
         self.sampler = "ddim"
         self.num_inference_steps = min(16, policy.config.num_train_timesteps)
         self._episode_seed: int | None = None
-        self._history: deque[np.ndarray] = deque(maxlen=policy.config.n_obs_steps)
+        self._history: deque[NDArray[np.float32]] = deque(maxlen=policy.config.n_obs_steps)
 
     def reset(self, episode_seed: int) -> None:
         """Forgets the history: a new episode begins."""
         self._episode_seed = episode_seed
         self._history.clear()
 
-    def observe(self, features: Mapping[str, np.ndarray]) -> None:
+    def observe(self, features: Mapping[str, ArrayLike]) -> None:
         """Takes the observation of one control step: name -> numbers, exactly the policy's obs_keys.
 
         Before there are n_obs_steps of them, the first is repeated. Raises ValueError on a missing or unknown name,
@@ -84,11 +85,9 @@ class ChunkSampler:
         )
         rows = actions[0, config.n_obs_steps - 1 :].cpu().numpy()
         latency = time.perf_counter() - begin
-        return Chunk(
-            rows, config.n_action_steps, step, self.steering, self.sampler, self.num_inference_steps, latency
-        )
+        return Chunk(rows, config.n_action_steps, step, self.steering, self.sampler, self.num_inference_steps, latency)
 
-    def _row(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _row(self, features: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
         keys = self.policy.config.obs_keys
         expected = {name for name, _ in keys}
         if set(features) != expected:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 NETWORKS = ("unet", "transformer")
@@ -111,19 +111,18 @@ class PolicyConfig:
     beta_schedule: str = "squaredcos_cap_v2"
     prediction_type: str = "epsilon"
     clip_sample: bool = True
-    network_options: UnetOptions | TransformerOptions = field(default=None)  # type: ignore[assignment]
+    network_options: UnetOptions | TransformerOptions = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         _one_of("network", self.network, NETWORKS)
         _one_of("beta_schedule", self.beta_schedule, BETA_SCHEDULES)
         _one_of("prediction_type", self.prediction_type, PREDICTION_TYPES)
-        if self.network_options is None:
-            object.__setattr__(self, "network_options", OPTIONS[self.network]())
-        if not isinstance(self.network_options, OPTIONS[self.network]):
-            raise ValueError(
-                f"network_options is {type(self.network_options).__name__}, "
-                f"expected {OPTIONS[self.network].__name__} for network {self.network!r}"
-            )
+        options: object = self.network_options
+        if options is None:
+            object.__setattr__(self, "network_options", options := OPTIONS[self.network]())
+        if not isinstance(options, OPTIONS[self.network]):
+            expected = OPTIONS[self.network].__name__
+            raise ValueError(f"network_options is {options!r}, expected {expected} for network {self.network!r}")
         for name in ("action_dim", "horizon", "n_obs_steps", "n_action_steps", "num_train_timesteps"):
             _positive_int(name, getattr(self, name))
         self._check_observations_and_actions()
@@ -132,13 +131,14 @@ class PolicyConfig:
     def _check_observations_and_actions(self) -> None:
         object.__setattr__(self, "obs_keys", tuple((str(name), dim) for name, dim in self.obs_keys))
         object.__setattr__(self, "action_names", tuple(self.action_names))
-        names = [name for name, _ in self.obs_keys]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"obs_keys names {names}, expected at least one and no name twice")
+        keys = [name for name, _ in self.obs_keys]
+        if not keys or len(set(keys)) < len(keys):
+            raise ValueError(f"obs_keys names {keys}, expected at least one and no name twice")
         for name, dim in self.obs_keys:
             _positive_int(f"obs_keys[{name}]", dim)
         if len(self.action_names) != self.action_dim:
-            raise ValueError(f"action_names has {len(self.action_names)} names, expected action_dim = {self.action_dim}")
+            names = len(self.action_names)
+            raise ValueError(f"action_names has {names} names, expected action_dim = {self.action_dim}")
 
     def _check_timing(self) -> None:
         if not 0 < self.step_period < float("inf"):

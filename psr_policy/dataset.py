@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from psr_core.rotations import axis_angle_to_matrix, matrix_to_axis_angle, matrix_to_rot6d, rot6d_to_matrix
+from psr_core.rotations import Array, axis_angle_to_matrix, matrix_to_rot6d
 from psr_policy.config import PolicyConfig
 
 LOW_DIM_KEYS = ("object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
@@ -87,7 +87,7 @@ def file_sha256(path: Path | str) -> str:
     return digest.hexdigest()
 
 
-def actions_to_rot6d(actions: np.ndarray) -> np.ndarray:
+def actions_to_rot6d(actions: Array) -> Array:
     """robomimic's absolute actions (N, 7 per arm) -> (N, 10 per arm) float64.
 
     7: position 3 (m), axis times angle 3 (rad), gripper 1. 10: position 3, first two rows of the rotation matrix 6,
@@ -97,16 +97,8 @@ def actions_to_rot6d(actions: np.ndarray) -> np.ndarray:
         raise ValueError(f"actions have shape {actions.shape}, expected (N, 7) or (N, 14): 7 numbers for each arm")
     arms = actions.reshape(len(actions), -1, 7).astype(np.float64)
     rotation = matrix_to_rot6d(axis_angle_to_matrix(arms[..., 3:6]))
-    return np.concatenate([arms[..., :3], rotation, arms[..., 6:]], axis=-1).reshape(len(actions), -1)
-
-
-def actions_from_rot6d(actions: np.ndarray) -> np.ndarray:
-    """The inverse of actions_to_rot6d, (N, 10 per arm) -> (N, 7 per arm) float64; rotations are orthonormalised."""
-    if actions.ndim != 2 or actions.shape[1] == 0 or actions.shape[1] % 10:
-        raise ValueError(f"actions have shape {actions.shape}, expected (N, 10) or (N, 20): 10 numbers for each arm")
-    arms = actions.reshape(len(actions), -1, 10).astype(np.float64)
-    rotation = matrix_to_axis_angle(rot6d_to_matrix(arms[..., 3:9]))
-    return np.concatenate([arms[..., :3], rotation, arms[..., 9:]], axis=-1).reshape(len(actions), -1)
+    converted: Array = np.concatenate([arms[..., :3], rotation, arms[..., 6:]], axis=-1).reshape(len(actions), -1)
+    return converted
 
 
 def action_names(action_dim: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from psr_core.schedulers import steer
@@ -34,15 +35,15 @@ class DiffusionPolicy(nn.Module):
         self.normalizer = Normalizer(config.obs_dim, config.action_dim)
 
     @property
-    def action_low(self) -> np.ndarray:
+    def action_low(self) -> NDArray[np.float32]:
         """Smallest action in the demonstrations, (Da,) float32; -1 for rotation and gripper."""
-        low: np.ndarray = self.normalizer.action.min.cpu().numpy()
+        low: NDArray[np.float32] = self.normalizer.action.min.cpu().numpy()
         return low.copy()
 
     @property
-    def action_high(self) -> np.ndarray:
+    def action_high(self) -> NDArray[np.float32]:
         """Largest action in the demonstrations, (Da,) float32; 1 for rotation and gripper."""
-        high: np.ndarray = self.normalizer.action.max.cpu().numpy()
+        high: NDArray[np.float32] = self.normalizer.action.max.cpu().numpy()
         return high.copy()
 
     @torch.no_grad()

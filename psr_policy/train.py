@@ -1,34 +1,21 @@
-"""Training of diffusion policies: what is learned, with which settings, and how a run is saved and resumed."""
+"""Training of diffusion policies: what is learned, with which settings, one step at a time."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import datetime
-import io
-import json
 import math
-import pickle
-import subprocess
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from psr_core.seeds import noise_generator
-from psr_core.steering import Steering
-from psr_policy.checkpoint import SAVE_DTYPES, save_policy, write_whole
 from psr_policy.config import PolicyConfig
 from psr_policy.dataset import Demonstrations, windows
 from psr_policy.policy import DiffusionPolicy, make_scheduler
 
-STATE = "training_state.pt"
-LOG = "log.jsonl"
-# Streams of random numbers: each is addressed by (seed, stream, index), so a resumed run draws what it would have drawn.
+# Streams of random numbers, addressed by (seed, stream, index): a resumed run draws what it would have drawn.
 INIT, STEP, ORDER, VALIDATION = range(4)
 VALIDATION_WINDOWS = 2048
 
@@ -69,7 +56,11 @@ class TrainSettings:
 
 
 class Trainer:
-    """One training run: weights, averaged weights, optimiser. All randomness follows from settings.seed and the step."""
+    """Weights, averaged weights and optimiser of one run; all randomness follows from settings.seed and the step.
+
+    policy: what the optimiser changes; averaged: the policy with averaged weights, the one to keep. step: steps done.
+    train, valid: demonstrations to learn from and, if any, to judge by.
+    """
 
     def __init__(
         self,
@@ -130,10 +121,9 @@ class Trainer:
         count = min(len(self.valid_data.index), VALIDATION_WINDOWS)
         rows = torch.randperm(len(self.valid_data.index), generator=self._generator(VALIDATION, 0))[:count]
         total = 0.0
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            for i, part in enumerate(rows.split(256)):
-                _seed_all(self.settings.seed, VALIDATION, 1 + i)
-                total += float(self._loss(self.averaged.model, *self.valid_data.batch(part))) * len(part)
+        for i, part in enumerate(torch.split(rows, 256)):
+            _seed_all(self.settings.seed, VALIDATION, 1 + i)
+            total += self._loss(self.averaged.model, *self.valid_data.batch(part)).item() * len(part)
         return total / count
 
     def sample_obs(self, count: int = 64) -> Tensor:
@@ -202,159 +192,16 @@ class Windows:
 
 def ema_decay(step: int, settings: TrainSettings) -> float:
     """How much of the averaged weights is kept at a step; 0 at the first."""
-    return min(settings.ema_max, 1 - (1 + max(0, step - 1)) ** -settings.ema_power)
+    return min(settings.ema_max, 1 - math.pow(1 + max(0, step - 1), -settings.ema_power))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight matrices and kernels decay; biases, norms and positions do not."""
-    decayed, kept = [], []
+    decayed: list[nn.Parameter] = []
+    kept: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (decayed if parameter.ndim >= 2 and not name.endswith("pos_emb") else kept).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
-def run_training(
-    trainer: Trainer,
-    out: Path,
-    card: Mapping[str, Any],
-    *,
-    resume: bool = False,
-    save_dtype: str = "float32",
-    save_seconds: float = 120.0,
-    log_every: int = 50,
-    validate_every: int = 1000,
-    should_stop: Callable[[], bool] = lambda: False,
-    report: Callable[[str], None] = print,
-) -> bool:
-    """Trains to the end, or until should_stop(); True when it came to the end.
-
-    out gets the averaged weights as a policy folder (so far, at every save), the state to resume from, and a log of
-    JSON lines. card: what save_policy wants; metrics are added. resume: continue the run in out, if there is one.
-    Raises FileExistsError when out holds a run and resume is false, ValueError when that run is another.
-    """
-    identity = _identity(trainer, card)
-    seconds, log = _open_run(trainer, out, identity, resume)
-    begin = last_save = time.monotonic()
-    first, losses, metrics = trainer.step, [], {}
-    while trainer.step < trainer.settings.steps and not should_stop():
-        losses.append(trainer.train_step())
-        done = trainer.step == trainer.settings.steps
-        if trainer.step % validate_every == 0 or done:
-            metrics["valid_loss"] = trainer.validation_loss()
-        if trainer.step % log_every == 0 or done:
-            metrics["train_loss"] = sum(losses) / len(losses)
-            losses = []
-            rate = (trainer.step - first) / (time.monotonic() - begin)
-            log.write(json.dumps({"step": trainer.step, "lr": trainer.learning_rate(), **metrics}) + "\n")
-            log.flush()
-            report(_progress(trainer, metrics, rate))
-        if time.monotonic() - last_save > save_seconds and not done:
-            _save(trainer, out, identity, card, metrics, save_dtype, seconds + time.monotonic() - begin)
-            last_save = time.monotonic()
-    _save(trainer, out, identity, card, metrics, save_dtype, seconds + time.monotonic() - begin)
-    log.close()
-    return trainer.step == trainer.settings.steps
-
-
-def git_revision() -> str:
-    """Commit of the working tree this code runs from, with "-dirty" when it was changed; "unknown" outside one."""
-    command = ["git", "--no-optional-locks", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=30, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
-
-
-@torch.no_grad()
-def rounding_error(policy: DiffusionPolicy, obs: Tensor, dtype: torch.dtype) -> float:
-    """Largest difference that storing the network weights in dtype makes to a sampled action, in raw units.
-
-    obs (B, To, Do) raw. Sixteen DDIM steps, the same noise for both.
-    """
-    rounded = copy.deepcopy(policy)
-    for parameter in rounded.model.parameters():
-        parameter.copy_(parameter.to(dtype))
-    samples = [
-        p.sample(
-            obs,
-            steering=Steering(),
-            sampler="ddim",
-            num_inference_steps=min(16, policy.config.num_train_timesteps),
-            generators=[noise_generator(0, 0, i) for i in range(len(obs))],
-        )
-        for p in (policy, rounded)
-    ]
-    return float((samples[0] - samples[1]).abs().max())
-
-
-def _identity(trainer: Trainer, card: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "config": trainer.config.to_dict(),
-        "settings": dataclasses.asdict(trainer.settings),
-        "data": card.get("data"),
-    }
-
-
-def _open_run(trainer: Trainer, out: Path, identity: dict[str, Any], resume: bool) -> tuple[float, TextIO]:
-    """Restores a run if out holds one; returns the seconds it has taken so far and its log, open at the end."""
-    out.mkdir(parents=True, exist_ok=True)
-    seconds, kept = 0.0, []
-    if (out / STATE).exists():
-        if not resume:
-            raise FileExistsError(f"{out} already holds a training run; add --resume, or choose another folder")
-        try:
-            saved = torch.load(out / STATE, map_location=trainer.device, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f"{out / STATE} is damaged ({error}); delete it to train from the start") from error
-        for part, value in identity.items():
-            if saved[part] != value:
-                differs = [k for k in value if saved[part].get(k) != value[k]]
-                raise ValueError(
-                    f"{out} holds a run with other {part} ({', '.join(f'{k} = {saved[part].get(k)!r}' for k in differs)}); "
-                    "resume with the same values, or choose another folder"
-                )
-        trainer.resume(saved["state"])
-        seconds = saved["seconds"]
-        # What was logged after the last save is about to happen again.
-        kept = [line for line in _log_lines(out) if json.loads(line)["step"] <= trainer.step]
-    write_whole(out / LOG, "".join(kept).encode())
-    return seconds, open(out / LOG, "a")
-
-
-def _log_lines(out: Path) -> list[str]:
-    text = (out / LOG).read_text() if (out / LOG).exists() else ""
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _save(
-    trainer: Trainer,
-    out: Path,
-    identity: dict[str, Any],
-    card: Mapping[str, Any],
-    metrics: Mapping[str, Any],
-    save_dtype: str,
-    seconds: float,
-) -> None:
-    buffer = io.BytesIO()
-    torch.save({**identity, "state": trainer.state(), "seconds": seconds}, buffer)
-    write_whole(out / STATE, buffer.getvalue())
-    dtype = SAVE_DTYPES[save_dtype]
-    measured = {"steps": trainer.step, "training_seconds": round(seconds), **metrics}
-    if dtype != torch.float32:
-        measured[f"{save_dtype}_max_action_difference"] = rounding_error(trainer.averaged, trainer.sample_obs(), dtype)
-    settings = {k: v for k, v in identity["settings"].items() if k != "seed"}
-    full = {**card, "seed": trainer.settings.seed, "settings": settings, "weights_dtype": save_dtype}
-    save_policy(out, trainer.averaged, {**full, "metrics": measured}, dtype)
-
-
-def _progress(trainer: Trainer, metrics: Mapping[str, Any], rate: float) -> str:
-    left = datetime.timedelta(seconds=round((trainer.settings.steps - trainer.step) / rate))
-    valid = "" if metrics.get("valid_loss") is None else f" valid {metrics['valid_loss']:.4f}"
-    head = f"step {trainer.step}/{trainer.settings.steps} loss {metrics['train_loss']:.4f}{valid}"
-    return f"{head} lr {trainer.learning_rate():.1e} {rate:.1f} steps/s, {left} left"
 
 
 def _seed_all(seed: int, stream: int, index: int) -> None:

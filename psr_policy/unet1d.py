@@ -73,8 +73,8 @@ class ResidualBlock(nn.Module):
             out = scale * out + bias
         else:
             out = out + embedding
-        out = self.blocks[1](out) + self.residual_conv(x)
-        return out
+        result: Tensor = self.blocks[1](out) + self.residual_conv(x)
+        return result
 
 
 class Downsample(nn.Module):
@@ -152,14 +152,20 @@ class ConditionalUnet1D(nn.Module):
         features = torch.cat([self.diffusion_step_encoder(timesteps), condition.flatten(1)], dim=-1)
         x = sample.transpose(1, 2)
         skips = []
-        for first, second, downsample in self.down_modules:  # type: ignore[misc]
+        for level in self.down_modules:
+            first, second, downsample = _parts(level)
             x = second(first(x, features), features)
             skips.append(x)
             x = downsample(x)
         for block in self.mid_modules:
             x = block(x, features)
-        for first, second, upsample in self.up_modules:  # type: ignore[misc]
+        for level in self.up_modules:
+            first, second, upsample = _parts(level)
             x = torch.cat([x, skips.pop()], dim=1)
             x = upsample(second(first(x, features), features))
         out: Tensor = self.final_conv(x)
         return out.transpose(1, 2)
+
+
+def _parts(level: nn.Module) -> list[nn.Module]:
+    return list(level.children())

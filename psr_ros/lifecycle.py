@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -22,6 +23,7 @@ from psr_ros.parameters import DeclaredParameters
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 DIAGNOSTICS_PERIOD = 1.0  # seconds, wall clock
+LAST_WORDS = 0.2  # seconds at most, for each publisher, until its last messages have arrived
 
 
 @dataclass
@@ -236,6 +238,8 @@ def _close(node: SuiteNode | None, executor: SingleThreadedExecutor | None) -> N
     try:
         if node is not None and rclpy.ok():
             node.shut_down()
+            for publisher in node.publishers:
+                publisher.wait_for_all_acked(Duration(seconds=LAST_WORDS))
     finally:
         if executor is not None:
             executor.shutdown()

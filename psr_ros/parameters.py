@@ -55,19 +55,21 @@ class DeclaredParameters:
         try:
             return self._node.declare_parameter(name, default, descriptor).value
         except InvalidParameterTypeException:
+            if not isinstance(default, float):
+                raise
             # The only public way to see what the node was started with is to declare it loosely.
             given = self._node.declare_parameter(name, default, ParameterDescriptor(dynamic_typing=True)).value
             self._node.undeclare_parameter(name)
-            if not isinstance(default, float) or type(given) is not int:
+            if type(given) is not int:
                 raise
             return self._node.declare_parameter(name, float(given), descriptor, ignore_override=True).value
 
     def _integers_to_floats(self, parameters: list[Parameter]) -> list[Parameter]:
         def widened(parameter: Parameter) -> Parameter:
             name = parameter.name
-            declared = self._node.has_parameter(name) and self._node.get_parameter_type(name)
+            declared = self._node.get_parameter(name).type_ if self._node.has_parameter(name) else None
             if declared == Parameter.Type.DOUBLE and parameter.type_ == Parameter.Type.INTEGER:
-                return Parameter(name, Parameter.Type.DOUBLE, float(parameter.value))
+                return Parameter(name, value=float(parameter.value))
             return parameter
 
         return [widened(parameter) for parameter in parameters]

@@ -32,12 +32,12 @@ def action_to_row(action: ArrayLike) -> NDArray[np.float32]:
     """Actions (..., 7) -> rows (..., 10). Raises ValueError for another size or a non-finite number."""
     action = _checked(action, ACTION_DIM, "action")
     rotation = matrix_to_rot6d(axis_angle_to_matrix(action[..., 3:6]))
-    return np.concatenate([action[..., :3], rotation, action[..., 6:]], axis=-1).astype(np.float32)
+    return np.concatenate([action[..., :3], rotation, action[..., 6:]], axis=-1, dtype=np.float32)
 
 
 def pose_row(position: ArrayLike, rotation: ArrayLike, gripper: float) -> NDArray[np.float32]:
     """The row (10,) that commands this site position (3,) in m and site rotation matrix (3, 3)."""
-    return np.concatenate([np.asarray(position), matrix_to_rot6d(rotation), [gripper]]).astype(np.float32)
+    return np.concatenate([np.asarray(position), matrix_to_rot6d(rotation), [gripper]], dtype=np.float32)
 
 
 def _checked(values: ArrayLike, size: int, name: str) -> NDArray[np.float64]:

@@ -122,7 +122,7 @@ def record_demos(
         if len(report.failed_seeds) > 10 + report.kept:
             raise ValueError(
                 f"the expert failed on {len(report.failed_seeds)} of {len(report.failed_seeds) + report.kept} seeds "
-                f"of {task}, the first {list(report.failed_seeds)[:10]}; expected few: is the scene what it was made for?"
+                f"of {task}, first {list(report.failed_seeds)[:10]}; expected few: is the scene what it was made for?"
             )
     return report
 

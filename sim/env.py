@@ -134,9 +134,7 @@ class SimEnv:
 
 def environment_arguments() -> dict[str, Any]:
     """robosuite.make's arguments: a Panda whose hand follows absolute poses in the world frame; plain JSON values."""
-    from robosuite.controllers import load_composite_controller_config
-
-    controller = load_composite_controller_config(controller="BASIC")
+    controller = _import_robosuite().load_composite_controller_config(controller="BASIC")
     arm = controller["body_parts"]["right"]
     # robosuite 1.4's `control_delta: False` is swallowed without a word by 1.5, which would then add the pose up.
     arm.update(input_type="absolute", input_ref_frame="world")
@@ -159,8 +157,10 @@ def environment_arguments() -> dict[str, Any]:
 
 def _import_robosuite() -> Any:
     """robosuite without its notices about optional parts that are not used here."""
-    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     import robosuite
 
+    logging.disable(disabled)
     logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
     return robosuite

@@ -237,12 +237,15 @@ class Run:
     max_steps: int
     results: list[Result] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+    @property
+    def problem(self) -> str:
+        """Why it cannot be run, or an empty text."""
+        last = self.first_seed + self.episodes - 1
         if self.episodes < 1:
-            raise ValueError(f"episodes is {self.episodes}, expected at least 1")
-        if not 0 <= self.first_seed <= MAX_SEED + 1 - self.episodes:
-            last = self.first_seed + self.episodes - 1
-            raise ValueError(f"seeds are {self.first_seed} to {last}, expected them within 0 to {MAX_SEED}")
+            return f"episodes is {self.episodes}, expected at least 1"
+        if self.first_seed < 0 or last > MAX_SEED:
+            return f"seeds are {self.first_seed} to {last}, expected them within 0 to {MAX_SEED}"
+        return ""
 
     @property
     def finished(self) -> bool:

@@ -7,6 +7,7 @@ How wide the funnel is, how fast the hand moves, where it strays and pauses is d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +67,7 @@ class LiftExpert:
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng([seed, _STREAM])
         self.style = LiftStyle.draw(self._rng)
-        self._wander = np.zeros(3)
+        self._wander: Array = np.zeros(3)
         self._quarter: int | None = None  # which of the cube's four equal sides is grasped
         self._closing = 0  # control steps since the fingers began to close, 0 while open
         self._lift_from: Array | None = None  # where the hand was when the lift began, (3,)
@@ -101,15 +102,16 @@ class LiftExpert:
 
     def _target(self, hand: Array, grasp: Array, angle: float) -> Array:
         """Where the hand should be heading, (3,)."""
-        self._wander = 0.9 * self._wander + np.sqrt(1 - 0.9**2) * self._rng.normal(0, self.style.noise, 3)
+        self._wander = 0.9 * self._wander + math.sqrt(1 - 0.9**2) * self._rng.normal(0, self.style.noise, 3)
         if self._lift_from is not None:
-            return self._lift_from + [0, 0, self.style.lift] + 0.5 * self._wander
+            up: Array = self._lift_from + np.array([0, 0, self.style.lift])
+            return up + 0.5 * self._wander
         if self._closing:
             return grasp
         aside = float(np.linalg.norm(hand[:2] - grasp[:2])) + 0.05 * angle
         height = self.style.hover * _smooth((aside - 0.008) / (self.style.rim - 0.008))
         far = _smooth((hand[2] - grasp[2] - 0.03) / 0.08)
-        target = grasp + [*(far * self.style.side), height]
+        target: Array = grasp + np.array([*(far * self.style.side), height])
         return target + (0.1 + 0.9 * max(far, _smooth(aside / self.style.rim))) * self._wander
 
     def _grasp_rotation(self, cube_quat: Array, hand_rotation: Array) -> Array:

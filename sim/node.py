@@ -1,9 +1,8 @@
 """The bridge: a simulated robot on the graph, which runs episodes for whatever policy answers its observations.
 
-Everything happens in one thread. In lock-step the scene advances inside the chunk callback, n_action_steps at a time, and
-stands still otherwise; in real time it advances on a wall timer. Simulated time goes on over episodes: one step_period
-per control step and per reset, so that no two scenes share a stamp. Without a run the scene stands still, and its last
-observation is published once per second (same stamp, status IDLE) for whoever looks at the topics.
+Everything happens in one thread. In lock-step the scene advances inside the chunk callback, n_action_steps at a time,
+and stands still otherwise; in real time it advances on a wall timer. Whenever it stands still, and also without a run
+(status IDLE), the last observation is published again once per second, with the same stamp, for whoever came late.
 """
 
 from __future__ import annotations
@@ -11,26 +10,23 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 from psr_interfaces.action import RunEpisodes
-from psr_interfaces.msg import ActionChunk, EpisodeResult, EpisodeState
+from psr_interfaces.msg import ActionChunk, EpisodeResult
 from psr_interfaces.srv import ResetEpisode
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
 
 from psr_ros import qos
-from psr_ros.lifecycle import WARN, Status, SuiteNode, run_node
-from psr_ros.messages import NANOSECONDS, nanoseconds_to_time
-from sim.env import CONTROL_FREQUENCY, SimEnv
+from psr_ros.lifecycle import ERROR, WARN, Status, SuiteNode, run_node
+from sim.env import CONTROL_FREQUENCY
 from sim.episode import LOCKSTEP, MAX_SEED, MODES, REALTIME, Episode, Outcome, Run, Verdict
-from sim.publishers import ScenePublishers, chunk_from_message, result_message, state_message
-from sim.rendering import CameraConfig
+from sim.publishers import CameraPublishers, chunk_from_message, result_message
+from sim.scene import Scene
 from sim.tasks import TASKS
 
-STEP_PERIOD = 1 / CONTROL_FREQUENCY
-STEP_NANOSECONDS = NANOSECONDS // CONTROL_FREQUENCY
 WATCH_PERIOD = 0.1  # seconds, wall clock, between two looks at time limits and cancellations
 REPEAT_PERIOD = 1.0  # seconds, wall clock, after which an observation that nobody answered is published again
 FEEDBACK_STEPS = 5
@@ -38,37 +34,49 @@ FEEDBACK_STEPS = 5
 
 @dataclass
 class Job:
-    """A run that somebody waits for; done is set to "", or to the reason why it ended early."""
+    """A run that somebody waits for. done becomes the reason why it ended early, "" if it did not."""
 
-    run: Run
     goal: ServerGoalHandle
+    run: Run
     done: Future = field(default_factory=Future)
     results: list[EpisodeResult] = field(default_factory=list)
+
+    async def answer(self, goal: ServerGoalHandle) -> RunEpisodes.Result:
+        """The action's result, once the run is over."""
+        message = await self.done
+        if goal.is_cancel_requested:
+            goal.canceled()
+        elif message:
+            goal.abort()
+        else:
+            goal.succeed()
+        successes, failures, aborted = (self.run.count(outcome) for outcome in Outcome)
+        return RunEpisodes.Result(
+            results=self.results, successes=successes, failures=failures, aborted=aborted, message=message
+        )
 
 
 class SimNode(SuiteNode):
     """Publishes a simulated robot, executes a policy's chunks and judges episodes: action ~/run_episodes."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__("sim", **kwargs)
         self._declare_parameters()
-        self._env: SimEnv | None = None
-        self._scene: ScenePublishers | None = None
+        self._scene: Any = None
+        self._chunks: Any = None
+        self._wall_timers: list[Any] = []
         self._job: Job | None = None
         self._episode: Episode | None = None
-        self._nanoseconds = 0
-        # Unique over restarts of the simulator, too: nothing left of an older one can be taken for an answer to this one.
-        self._number = time.time_ns() // 1_000_000
-        self._shown_at, self._waiting_since = 0.0, 0.0
-        self._refusal = self._camera_error = ""
-        self._states = self.create_publisher(EpisodeState, "/episode/state", qos.events())
+        self._past = 0  # simulated time, in ns, of scenes that were cleaned up
+        self._shown_at = self._waiting_since = 0.0
+        self._refusal = ""
         self._results = self.create_publisher(EpisodeResult, "/episode/result", qos.events())
         self.create_service(ResetEpisode, "~/reset", self._on_reset)
         self._server = ActionServer(
             self,
             RunEpisodes,
             "~/run_episodes",
-            execute_callback=self._answer,
+            execute_callback=Job.answer,
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,  # _watch acts on it
@@ -76,132 +84,228 @@ class SimNode(SuiteNode):
 
     def _declare_parameters(self) -> None:
         self.declare("task", "Lift", "Scene and goal of the episodes.", choices=TASKS)
-        self.declare(
-            "mode",
-            LOCKSTEP,
-            "lockstep: the scene waits for every chunk, results repeat bit by bit. realtime: 20 Hz of the wall clock, "
-            "chunk or not. Read when an episode begins.",
-            choices=MODES,
-            live=True,
-        )
-        self.declare(
-            "max_steps",
-            0,
-            "Control steps after which an episode has failed, unless the request says so; 0: the task's own limit.",
-            bounds=(0, 1_000_000),
-            live=True,
-        )
-        self.declare(
-            "chunk_timeout",
-            10.0,
-            "Seconds (wall clock) without a usable chunk after which a moving episode is aborted.",
-            bounds=(0.1, 3600.0),
-            live=True,
-        )
-        self.declare(
-            "policy_timeout",
-            60.0,
-            "Seconds (wall clock) that an episode waits for its first chunk before the whole run is given up.",
-            bounds=(0.1, 3600.0),
-            live=True,
-        )
+        mode = "lockstep waits for every chunk, results repeat; realtime is 20 Hz of the wall clock. Read per episode."
+        self.declare("mode", LOCKSTEP, mode, choices=MODES, live=True)
+        limit = "Control steps after which an episode has failed, unless the request says it; 0: the task's own limit."
+        self.declare("max_steps", 0, limit, bounds=(0, 1_000_000), live=True)
+        chunk = "Seconds (wall clock) without a usable chunk after which an episode under way is aborted."
+        self.declare("chunk_timeout", 10.0, chunk, bounds=(0.1, 3600.0), live=True)
+        policy = "Seconds (wall clock) without an episode's first chunk after which the whole run is given up."
+        self.declare("policy_timeout", 60.0, policy, bounds=(0.1, 3600.0), live=True)
         self.declare("chunk_topic", "/policy/chunk", "Topic of the policy's chunks.")
-        self.declare("camera.name", "agentview", "Camera of the scene; drawn only while somebody subscribes.")
-        self.declare("camera.width", 256, "Pixels.", bounds=(1, 4096))
-        self.declare("camera.height", 256, "Pixels.", bounds=(1, 4096))
-        self.declare("camera.rate", 10.0, "Images per second of simulated time.", bounds=(0.1, float(CONTROL_FREQUENCY)))
-        self.declare(
-            "camera.reliability",
-            "reliable",
-            "Of the image topics; best_effort loses large images unless the middleware's buffers are enlarged.",
-            choices=qos.RELIABILITIES,
-        )
+        CameraPublishers.declare(self)
 
-    # Lifecycle
+    # Transitions
 
     def configure(self) -> None:
-        size = {side: self.parameter(f"camera.{side}") for side in ("width", "height")}
-        self._env = SimEnv(self.parameter("task"), CameraConfig(self.parameter("camera.name"), **size))
-        self._scene = ScenePublishers(self, self._env.task, self.parameter("camera.reliability"))
-        self._camera_error = ""
-        self._reset_scene(seed=0)
+        self._scene = Scene(self, self._past)
 
     def activate(self) -> None:
         self._chunks = self.create_subscription(
             ActionChunk, self.parameter("chunk_topic"), self._on_chunk, qos.events()
         )
-        self._clocks = [
+        self._wall_timers = [
             self.create_wall_timer(WATCH_PERIOD, self._watch),
-            self.create_wall_timer(STEP_PERIOD, self._tick),
+            self.create_wall_timer(1 / CONTROL_FREQUENCY, self._tick),
         ]
         self._show()
 
     def deactivate(self) -> None:
-        self._stop("the simulator was deactivated or shut down")
-        self.destroy_subscription(self._chunks)
-        for timer in self._clocks:
+        self._stop("the simulator was shut down or deactivated")
+        for timer in self._wall_timers:
             self.destroy_timer(timer)
+        if self._chunks is not None:
+            self.destroy_subscription(self._chunks)
+        self._wall_timers, self._chunks = [], None
 
     def clean_up(self) -> None:
         if self._scene is not None:
-            self._scene.destroy()
-        if self._env is not None:
-            self._env.close()
-        self._scene = self._env = None
+            self._past = self._scene.nanoseconds
+            self._scene.close()
+        self._scene = None
 
     def destroy_node(self) -> None:
         self._server.destroy()
         super().destroy_node()
 
     def status(self) -> Status:
-        values = {"task": self.parameter("task"), "mode": self.parameter("mode"), "camera": self._camera_error or "ok"}
+        """Idle, running, or waiting for what; a camera that cannot be drawn is an error."""
+        values = {"task": self.parameter("task"), "mode": self.parameter("mode"), "episode": self._scene.number}
+        if self._scene.camera.error:
+            return Status(ERROR, f"no images: {self._scene.camera.error}", values)
         if self._episode is None:
-            return Status(message="idle: no run was requested", values=values)
+            return Status(message="idle: waiting for a run", values=values)
         values.update(mode=self._episode.mode, seed=self._episode.seed, step=self._episode.step)
         waited = time.monotonic() - self._waiting_since
         if waited > 2 * REPEAT_PERIOD:
-            question = self._refused() or "; is the policy active?"
-            return Status(WARN, f"no chunk on {self._chunks.topic_name} for {waited:.0f} s{question}", values)
+            return Status(WARN, f"waiting for a chunk for {waited:.0f} s{self._why_no_chunk()}", values)
         return Status(message="running an episode", values=values)
 
-    # The scene
+    # What moves it
 
-    def _reset_scene(self, seed: int) -> None:
-        self._number += 1
-        self._seed = seed
-        self._nanoseconds += STEP_NANOSECONDS
-        self._observation = self._env.reset(seed)
-
-    def _step(self) -> None:
+    def _on_chunk(self, message: ActionChunk) -> None:
         episode = self._episode
-        self._observation = self._env.step(episode.take())
-        self._nanoseconds += STEP_NANOSECONDS
-        episode.advance(self._observation.reward, self._observation.success)
+        if episode is None:
+            return
+        try:
+            verdict, why = episode.offer(chunk_from_message(message))
+        except ValueError as error:
+            verdict, why = Verdict.REFUSED, str(error)
+        if verdict is Verdict.RESTARTED:
+            self._abort_episode(episode, why)
+        elif verdict is Verdict.REFUSED:
+            self._refusal = why
+            self.get_logger().warning(f"chunk of episode {message.episode}, step {message.step} refused: {why}")
+        elif verdict is Verdict.ACCEPTED:
+            while episode.mode == LOCKSTEP and not (episode.awaiting or episode.over):
+                self._step(episode)
+            self._wait_from_now()
+
+    def _step(self, episode: Episode) -> None:
+        self._scene.step(episode.take())
+        episode.advance(self._scene.observation.reward, self._scene.observation.success)
         self._show()
         if episode.over:
-            self._finish_episode()
+            self._finish_episode(episode)
         elif episode.step % FEEDBACK_STEPS == 0:
             self._send_feedback()
 
     def _show(self) -> None:
-        """Publish the scene as it stands, the state last: who has it has everything."""
-        stamp = nanoseconds_to_time(self._nanoseconds)
-        self._scene.observation(self._observation, stamp)
-        if self._image_due() and self._scene.camera_wanted and not self._camera_error:
-            try:
-                self._scene.images(self._env.images(), stamp, self.parameter("camera.name"))
-            except (RuntimeError, ValueError) as error:
-                self._camera_error = str(error)
-                self.get_logger().error(f"no images: {error}")
-        self._show_state()
-        self._shown, self._shown_at = self._nanoseconds, time.monotonic()
+        self._scene.show(self._episode)
+        self._shown_at = time.monotonic()
 
-    def _show_state(self) -> None:
-        stamp, step = nanoseconds_to_time(self._nanoseconds), self._observation.step
-        self._states.publish(state_message(self._env.task.name, self._number, self._seed, step, self._episode, stamp))
+    def _tick(self) -> None:
+        episode = self._episode
+        if episode is not None and episode.mode == REALTIME and not episode.awaiting:
+            self._step(episode)
 
-    def _image_due(self) -> bool:
-        """Whether this stamp is one of camera.rate per second, the first of an episode, or shown once more."""
-        per_nanosecond = self.parameter("camera.rate") / NANOSECONDS
-        index, before = (int(t * per_nanosecond + 1e-6) for t in (self._nanoseconds, self._nanoseconds - STEP_NANOSECONDS))
-        return index != before or self._observation.step == 0 or self._shown == self._nanoseconds
+    def _watch(self) -> None:
+        job, episode = self._job, self._episode
+        if job is not None and job.goal.is_cancel_requested:
+            self._stop("cancelled")
+        elif episode is not None:
+            self._check_policy(episode)
+        standing = self._episode is None or self._episode.awaiting
+        if standing and time.monotonic() - self._shown_at >= REPEAT_PERIOD:
+            self._show()
+
+    def _check_policy(self, episode: Episode) -> None:
+        """Give the episode up when its policy is gone, or the run when there is none."""
+        waited = time.monotonic() - self._waiting_since
+        if not episode.chunks:
+            if waited > self.parameter("policy_timeout"):
+                self._stop(f"no usable chunk came within policy_timeout, {waited:.1f} s{self._why_no_chunk()}")
+        elif not self._chunks.get_publisher_count():
+            self._abort_episode(episode, f"the policy is gone{self._why_no_chunk()}")
+        elif waited > self.parameter("chunk_timeout"):
+            why = f"no usable chunk came within chunk_timeout, {waited:.1f} s, at step {episode.step}"
+            self._abort_episode(episode, why + self._why_no_chunk())
+
+    def _why_no_chunk(self) -> str:
+        if self._refusal:
+            return f": the last one was refused, {self._refusal}"
+        return (
+            f": {qos.silence(self, self._chunks) or 'a policy is connected, but silent; see its log and diagnostics'}"
+        )
+
+    def _wait_from_now(self) -> None:
+        self._waiting_since, self._refusal = time.monotonic(), ""
+
+    # Episodes and runs
+
+    def _on_goal(self, request: RunEpisodes.Goal) -> GoalResponse:
+        if self._job is None and self.state == "active":
+            return GoalResponse.ACCEPT
+        why = "another one is under way" if self._job else f"the simulator is {self.state}, expected active"
+        self.get_logger().warning(f"run on seeds from {request.first_seed} rejected: {why}")
+        return GoalResponse.REJECT
+
+    def _on_accepted(self, goal: ServerGoalHandle) -> None:
+        request = goal.request
+        max_steps = request.max_steps or self.parameter("max_steps") or self._scene.task.max_steps
+        job = Job(goal, Run(request.first_seed, request.episodes, max_steps))
+        goal.execute(job.answer)
+        if job.run.problem:
+            job.done.set_result(job.run.problem)
+        else:
+            self._job = job
+            self._begin_episode(job.run)
+
+    def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        response.success = False
+        if self.state != "active":
+            response.message = f"the simulator is {self.state}, expected active"
+        elif request.seed > MAX_SEED:
+            response.message = f"seed is {request.seed}, expected 0 to {MAX_SEED}"
+        else:
+            self._stop("the scene was reset")
+            self._scene.reset(request.seed)
+            self._show()
+            response.success = True
+        return response
+
+    def _begin_episode(self, run: Run) -> None:
+        self._scene.reset(run.next_seed)
+        scene, mode = self._scene, self.parameter("mode")
+        self._episode = Episode(scene.number, scene.seed, run.max_steps, scene.task.action_dim, mode)
+        self._show()
+        self._wait_from_now()
+
+    def _abort_episode(self, episode: Episode, reason: str) -> None:
+        episode.abort(reason)
+        self._scene.show_state(episode)
+        self._finish_episode(episode)
+
+    def _finish_episode(self, episode: Episode) -> None:
+        """Publish the result of an episode that is over, and go on with the next one of the run."""
+        job = self._close_episode(episode)
+        if job.run.finished:
+            self._end_job(job, "")
+        else:
+            self._begin_episode(job.run)
+
+    def _close_episode(self, episode: Episode) -> Job:
+        job, result = self._job, episode.result()
+        assert job is not None  # every episode belongs to a run
+        self._episode = None
+        job.run.results.append(result)
+        job.results.append(result_message(result, self._scene.task.name, self._scene.stamp))
+        self._results.publish(job.results[-1])
+        self._send_feedback()
+        text = f"seed {result.seed}: {result.outcome.name.lower()} after {result.steps} steps"
+        self.get_logger().info(f"{text}: {result.reason}" if result.reason else text)
+        return job
+
+    def _stop(self, reason: str) -> None:
+        """Abort what is running, and do not go on with the next seed."""
+        job, episode = self._job, self._episode
+        if episode is not None:
+            episode.abort(reason)
+            self._scene.show_state(episode)
+            self._close_episode(episode)
+        if job is not None:
+            self._end_job(job, reason)
+
+    def _end_job(self, job: Job, reason: str) -> None:
+        self._job = None
+        job.done.set_result(reason)
+
+    def _send_feedback(self) -> None:
+        job, run = self._job, self._job.run
+        job.goal.publish_feedback(
+            RunEpisodes.Feedback(
+                finished=len(run.results),
+                successes=run.count(Outcome.SUCCESS),
+                seed=self._scene.seed,
+                step=self._scene.observation.step,
+            )
+        )
+
+
+def main() -> int:
+    """Runs the node until it is stopped."""
+    return run_node(SimNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

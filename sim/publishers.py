@@ -6,7 +6,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from numpy.typing import ArrayLike
-from psr_interfaces.msg import ActionChunk, EpisodeResult, EpisodeState
+from psr_interfaces.msg import ActionChunk, EpisodeResult
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
@@ -15,40 +15,39 @@ from psr_core.steering import Steering
 from psr_ros import qos
 from psr_ros.images import to_image
 from psr_ros.lifecycle import SuiteNode
-from psr_ros.messages import duration_to_seconds, steering_from_message, steering_to_message
+from psr_ros.messages import (
+    NANOSECONDS,
+    duration_to_seconds,
+    nanoseconds_to_time,
+    steering_from_message,
+    steering_to_message,
+)
 from sim.actions import row_to_action
-from sim.env import Observation
-from sim.episode import Chunk, Episode, Result, Settings
-from sim.rendering import CameraImages
+from sim.env import CONTROL_FREQUENCY, Observation, SimEnv
+from sim.episode import Chunk, Result, Settings
+from sim.rendering import CameraConfig, CameraImages
 from sim.tasks import Task
 
 WORLD = "world"
+STEP = NANOSECONDS // CONTROL_FREQUENCY  # simulated time of a control step
 NOTHING_SAMPLED = Settings(Steering(method="none"), sampler="", num_inference_steps=0, checkpoint="")
 
 
 class ScenePublishers:
-    """The clock, the observation topics of one task, and its camera."""
+    """The clock and the observation topics of one task."""
 
-    def __init__(self, node: SuiteNode, task: Task, camera_reliability: str) -> None:
+    def __init__(self, node: SuiteNode, task: Task) -> None:
         self._node = node
-        events, images = qos.events(), qos.images(camera_reliability)
+        events = qos.events()
         self._clock = node.create_publisher(Clock, "/clock", 10)
         self._joints = node.create_publisher(JointState, "/joint_states", events)
         self._ee_pose = node.create_publisher(PoseStamped, "/ee_pose", events)
         self._objects = {
             name: node.create_publisher(PoseStamped, f"/objects/{name}/pose", events) for name in task.objects
         }
-        self._rgb = node.create_publisher(Image, "/camera/image_raw", images)
-        self._depth = node.create_publisher(Image, "/camera/depth/image_raw", images)
-        self._camera_info = node.create_publisher(CameraInfo, "/camera/camera_info", images)
 
-    @property
-    def camera_wanted(self) -> bool:
-        """True while somebody subscribes to one of the camera's topics."""
-        return any(p.get_subscription_count() for p in (self._rgb, self._depth, self._camera_info))
-
-    def observation(self, observation: Observation, stamp: Time) -> None:
-        """Publish the clock, the joints and the poses, all with this stamp."""
+    def publish(self, observation: Observation, stamp: Time) -> None:
+        """The clock, the joints and the poses, all with this stamp."""
         header = Header(stamp=stamp, frame_id=WORLD)
         self._clock.publish(Clock(clock=stamp))
         self._joints.publish(
@@ -63,34 +62,69 @@ class ScenePublishers:
         for name, (position, quat_xyzw) in observation.objects.items():
             self._objects[name].publish(_pose(header, position, quat_xyzw))
 
-    def images(self, images: CameraImages, stamp: Time, camera: str) -> None:
-        """Publish colour, depth and calibration with this stamp; the frame is "<camera>_optical_frame"."""
-        header = Header(stamp=stamp, frame_id=f"{camera}_optical_frame")
-        self._rgb.publish(to_image(images.rgb, "rgb8", header))
-        self._depth.publish(to_image(images.depth, "32FC1", header))
-        self._camera_info.publish(_camera_info(header, images))
-
     def destroy(self) -> None:
-        """Take every topic off the graph."""
-        camera = (self._rgb, self._depth, self._camera_info)
-        for publisher in (self._clock, self._joints, self._ee_pose, *self._objects.values(), *camera):
+        """Take the topics off the graph."""
+        for publisher in (self._clock, self._joints, self._ee_pose, *self._objects.values()):
             self._node.destroy_publisher(publisher)
 
 
-def state_message(task: str, number: int, seed: int, step: int, episode: Episode | None, stamp: Time) -> EpisodeState:
-    """The state that goes with the observation of that stamp: idle without an episode, else running or done."""
-    status = EpisodeState.IDLE
-    if episode is not None:
-        status = EpisodeState.DONE if episode.over else EpisodeState.RUNNING
-    return EpisodeState(
-        header=Header(stamp=stamp),
-        task=task,
-        episode=number,
-        seed=seed,
-        step=step,
-        status=status,
-        await_chunk=episode is not None and episode.awaiting,
-    )
+class CameraPublishers:
+    """The topics of one camera, described by parameters camera.*; drawn only while somebody subscribes."""
+
+    @staticmethod
+    def declare(node: SuiteNode) -> None:
+        """Declare the parameters, which are read when an instance is made."""
+        node.declare("camera.name", "agentview", "Camera of the scene; drawn only while somebody subscribes.")
+        node.declare("camera.width", 256, "Width of the images in pixels.", bounds=(1, 4096))
+        node.declare("camera.height", 256, "Height of the images in pixels.", bounds=(1, 4096))
+        rate = "Images per second of simulated time; every control step is 20."
+        node.declare("camera.rate", 10.0, rate, bounds=(0.1, float(CONTROL_FREQUENCY)))
+        reliability = (
+            "Of the image topics; best_effort loses large images unless the middleware's buffers are enlarged."
+        )
+        node.declare("camera.reliability", "reliable", reliability, choices=qos.RELIABILITIES)
+
+    @staticmethod
+    def config(node: SuiteNode) -> CameraConfig:
+        """Which camera the parameters ask for."""
+        return CameraConfig(*(node.parameter(f"camera.{field}") for field in ("name", "width", "height")))
+
+    def __init__(self, node: SuiteNode) -> None:
+        self.error = ""
+        self._node = node
+        self._frame = f"{node.parameter('camera.name')}_optical_frame"
+        self._period = NANOSECONDS / node.parameter("camera.rate")
+        self._last = -1
+        profile = qos.images(node.parameter("camera.reliability"))
+        self._rgb = node.create_publisher(Image, "/camera/image_raw", profile)
+        self._depth = node.create_publisher(Image, "/camera/depth/image_raw", profile)
+        self._info = node.create_publisher(CameraInfo, "/camera/camera_info", profile)
+
+    def publish(self, env: SimEnv, nanoseconds: int) -> None:
+        """Draw and publish colour, depth and calibration, frame "<camera>_optical_frame", if it is time and wanted.
+
+        It is time camera.rate times per second, and whenever a scene is shown again. A camera that cannot be drawn is
+        reported once and left alone, until the node is configured anew.
+        """
+        due = nanoseconds == self._last or nanoseconds // self._period != (nanoseconds - STEP) // self._period
+        self._last = nanoseconds
+        if self.error or not due or not any(p.get_subscription_count() for p in (self._rgb, self._depth, self._info)):
+            return
+        try:
+            images = env.images()
+        except (RuntimeError, ValueError) as error:
+            self.error = str(error)
+            self._node.get_logger().error(f"no images: {error}")
+            return
+        header = Header(stamp=nanoseconds_to_time(nanoseconds), frame_id=self._frame)
+        self._rgb.publish(to_image(images.rgb, "rgb8", header))
+        self._depth.publish(to_image(images.depth, "32FC1", header))
+        self._info.publish(_camera_info(header, images))
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        for publisher in (self._rgb, self._depth, self._info):
+            self._node.destroy_publisher(publisher)
 
 
 def result_message(result: Result, task: str, stamp: Time) -> EpisodeResult:
@@ -120,17 +154,17 @@ def result_message(result: Result, task: str, stamp: Time) -> EpisodeResult:
     )
 
 
-def chunk_from_message(message: ActionChunk, step_period: float) -> Chunk:
+def chunk_from_message(message: ActionChunk) -> Chunk:
     """The chunk of a message. Raises ValueError, naming field and value, for one that must not be executed.
 
-    step_period: seconds of a control step here; a policy made for another one is refused (0 in the message: unsaid).
+    step_period must be the simulator's, or 0 for unsaid: the rows of a policy made for another one mean something else.
     """
     horizon, dim, size = message.horizon, message.dim, len(message.data)
     if horizon * dim != size:
         raise ValueError(f"horizon {horizon} x dim {dim} is {horizon * dim}, but data holds {size} numbers")
     period = duration_to_seconds(message.step_period)
-    if period and abs(period - step_period) > 1e-6:
-        raise ValueError(f"step_period is {period:g} s, expected {step_period:g} s")
+    if period and abs(period * CONTROL_FREQUENCY - 1) > 1e-6:
+        raise ValueError(f"step_period is {period:g} s, expected {1 / CONTROL_FREQUENCY:g} s")
     chunk = Chunk(
         session=message.session,
         episode=message.episode,

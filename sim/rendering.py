@@ -20,8 +20,8 @@ BACKENDS = ("egl", "osmesa")  # a graphics card (or Mesa's software device) firs
 _PROBE = """
 import os, mujoco
 from OpenGL import GL
-xml = '<mujoco><worldbody><light pos="0 0 2"/><geom type="box" size="1 1 .1"/><camera name="c" pos="0 0 2"/></worldbody></mujoco>'
-model = mujoco.MjModel.from_xml_string(xml)
+scene = '<light pos="0 0 2"/><geom type="box" size="1 1 .1"/><camera name="c" pos="0 0 2"/>'
+model = mujoco.MjModel.from_xml_string(f'<mujoco><worldbody>{scene}</worldbody></mujoco>')
 data = mujoco.MjData(model)
 mujoco.mj_forward(model, data)
 renderer = mujoco.Renderer(model, 32, 32)
@@ -72,7 +72,7 @@ def choose_gl() -> GlReport:
     """
     asked = os.environ.get("MUJOCO_GL", "").lower()
     order = sorted(BACKENDS, key=lambda backend: backend != asked)
-    failures = []
+    failures: list[str] = []
     for backend in order:
         drew, detail = _draws(backend)
         if drew:

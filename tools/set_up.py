@@ -39,9 +39,16 @@ STEPS = 6
 HEARTBEAT = 20.0  # seconds between lines when the output is not a terminal
 
 # What another ROS environment, or the make that called us, would pass on to the commands run here.
-FOREIGN_VARIABLES = tuple(
-    "AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH MAKEFLAGS MAKELEVEL MFLAGS PYTHONHOME PYTHONPATH".split()
-)
+FOREIGN_VARIABLES = {
+    "AMENT_PREFIX_PATH",
+    "CMAKE_PREFIX_PATH",
+    "COLCON_PREFIX_PATH",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
+    "PYTHONHOME",
+    "PYTHONPATH",
+}
 
 
 class SetupError(Exception):
@@ -224,7 +231,9 @@ def run(title: str, command: Iterable[str], environment: dict[str, str]) -> None
     clear = "\r\033[K" if sys.stdout.isatty() else ""
     if code:
         tail = "\n".join(f"  | {line}" for line in log_lines()[-15:])
-        raise SetupError(f"{title} failed (exit code {code}):\n{tail}\nThe whole output is in {LOG}; run it again any time")
+        raise SetupError(
+            f"{title} failed (exit code {code}):\n{tail}\nAll its output is in {LOG}; the next run tries again"
+        )
     print(f"{clear}{title}: done in {elapsed:.0f} s", flush=True)
 
 

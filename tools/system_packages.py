@@ -28,7 +28,7 @@ def needed(python: str, with_tests: bool) -> list[SystemPackage]:
     libraries = _run(["ldconfig", "-p"])
     facts = "import sys, sysconfig; print(sys.version_info[1], sysconfig.get_path('include'))"
     minor, include = _run([python, "-c", facts]).split()
-    has_venv = subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True, check=False).returncode == 0
+    has_venv = _run([python, "-c", "import ensurepip, venv; print('yes')"]) != ""
     has_drivers = any(any(Path("/").glob(pattern[1:])) for pattern in DRIVERS)
     packages = [
         SystemPackage(f"python3.{minor}-venv", has_venv, "makes .venv"),

@@ -57,6 +57,11 @@ def out(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 
 class TestWithoutNodes:
+    @pytest.fixture(autouse=True)
+    def _impatience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(param, "DISCOVERY", 0.5)
+        monkeypatch.setattr(param, "LISTING", 0.5)
+
     def test_nothing_to_list(self, out: pytest.CaptureFixture[str]) -> None:
         assert psr_param("list") == 1
         assert "no node is running here" in out.readouterr().err
@@ -77,7 +82,7 @@ class TestWithANode:
     def test_a_refusal_gives_the_reason_and_the_value_that_stays(self, out: pytest.CaptureFixture[str]) -> None:
         assert psr_param("set", "policy", "steering.sigma", "0.5") == 0
         out.readouterr()
-        for value in ("0", "nan", "much", "-1"):
+        for value in ("0", "nan"):
             assert psr_param("set", "policy", "steering.sigma", value) == 1
             error = out.readouterr().err
             assert error.startswith("/policy refused: ") and error.endswith("; steering.sigma stays 0.5\n"), error

@@ -72,7 +72,12 @@ class Up:
 
     def __init__(self, place: Path, *words: str) -> None:
         (place / "tmp").mkdir()
-        environment = {**os.environ, "PYTHONPATH": f"{place}:{ROOT}", "TMPDIR": str(place / "tmp"), "ROS_DOMAIN_ID": "52"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{place}:{ROOT}",
+            "TMPDIR": str(place / "tmp"),
+            "ROS_DOMAIN_ID": "52",
+        }
         environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self.process = subprocess.Popen(
             [sys.executable, "-c", PSR, "up", str(place / "graph.yaml"), *words],

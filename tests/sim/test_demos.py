@@ -58,7 +58,7 @@ class TestFile:
             assert sorted(data) == ["demo_0", "demo_1", "demo_2"]
             steps = [int(demo.attrs["num_samples"]) for demo in data.values()]
             assert sum(steps) == data.attrs["total"] == report.total_steps
-            for demo, count in zip(data.values(), steps):
+            for demo, count in zip(data.values(), steps, strict=True):
                 assert {key: demo[f"obs/{key}"].shape for key in demo["obs"]} == {
                     "object": (count, 10), "robot0_eef_pos": (count, 3),
                     "robot0_eef_quat": (count, 4), "robot0_gripper_qpos": (count, 2),
@@ -177,7 +177,7 @@ class TestRefusals:
             record_demos("Lift", episodes, first_seed, tmp_path / "x.hdf5", workers=workers, command="test")
 
     def test_an_expert_that_always_fails_ends_the_recording(self, tmp_path, few):
-        few.update({seed: "fail" for seed in range(50)})
+        few.update(dict.fromkeys(range(50), "fail"))
         with pytest.raises(ValueError, match="failed on 11 of 11 seeds"):
             record_demos("Lift", 1, 0, tmp_path / "x.hdf5", command="test")
 

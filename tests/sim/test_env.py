@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from sim.actions import pose_row
 from sim.env import SimEnv, environment_arguments
 from sim.expert import LiftExpert
+
+ROOT = Path(__file__).parents[2]
 
 
 def fingerprint(observation) -> bytes:
@@ -160,7 +163,9 @@ class TestSeeds:
 
     def test_another_process_gives_the_same_bits(self, lift):
         code = "from tests.sim.test_env import *; e = SimEnv('Lift'); e.reset(1); print(trajectory(e, 14))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=ROOT
+        )
         assert done.stdout.strip() == trajectory(lift, 14)
 
     def test_other_seeds_give_other_scenes(self, lift):

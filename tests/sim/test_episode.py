@@ -325,8 +325,20 @@ class TestRun:
         assert run.finished
         assert [run.count(outcome) for outcome in Outcome] == [2, 0, 1]
 
+    @pytest.mark.parametrize(
+        ("first_seed", "episodes", "problem"),
+        [
+            (0, 1, ""),
+            (2**32 - 3, 3, ""),
+            (0, 0, "episodes is 0, expected at least 1"),
+            (2**32 - 3, 4, "seeds are 4294967293 to 4294967296, expected them within 0 to 4294967295"),
+        ],
+    )
+    def test_says_what_cannot_be_run(self, first_seed: int, episodes: int, problem: str) -> None:
+        assert Run(first_seed, episodes, max_steps=100).problem == problem
 
-# A plan of real time: before each control step, the chunks (how many steps they are behind, how long they are) to arrive.
+
+# A plan of real time: the chunks that arrive before each control step, as (steps they are behind, rows they have).
 arrivals = st.lists(st.lists(st.tuples(st.integers(0, 12), st.integers(1, 10)), max_size=2), min_size=1, max_size=60)
 
 
