@@ -31,7 +31,7 @@ lint: ## Style, types and floors only (after a set-up)
 
 pytest: ## The tests only (after a set-up); those that start ROS nodes one at a time
 	@status=0; \
-	$(BIN)/pytest -n $(WORKERS) -m "not ros" || status=1; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not ros" || status=1; \
 	$(BIN)/pytest -m ros || status=1; \
 	exit $$status
 

@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     policy.add_argument("--repeats", type=int, default=100, help="chunks per setting (default: 100)")
     policy.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     policy.set_defaults(run=run_policy)
-    transport = kinds.add_parser("transport", help="640x480 rgb8 between two processes, shipped and default DDS profile")
+    transport = kinds.add_parser("transport", help="images between two processes, shipped and default DDS profile")
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
     for kind in (policy, transport):
@@ -31,11 +31,13 @@ def run_policy(args: argparse.Namespace) -> int:
 
     settings = [Steering(method="none"), Steering(k=1.5)]
     timings, duration = bench_policy(args.checkpoint, settings, args.steps, args.repeats, args.threads)
-    print(f"{machine()}, {args.threads} torch thread(s); batch 1, {args.steps} DDIM steps; a chunk lasts {duration:.0f} ms")
+    print(f"{machine()}, {args.threads} torch thread(s)")
+    print(f"one chunk at batch 1, {args.steps} DDIM steps; it lasts {duration:.0f} ms on the robot")
     for timing in timings:
         print(f"{timing.label:20} n={timing.n}  p50 {timing.p50:7.2f} ms  p95 {timing.p95:7.2f} ms")
     overhead = timings[1].p50 / timings[0].p50 - 1
-    print(f"steering costs {overhead:+.1%} of the median; p95 takes {timings[1].p95 / duration:.0%} of the chunk's duration")
+    share = timings[1].p95 / duration
+    print(f"steering changes the median by {overhead:+.1%}; sampling's p95 takes {share:.0%} of the chunk's duration")
     _write(args.out, {"machine": machine(), "chunk_ms": duration, "timings": [asdict(t) for t in timings]})
     return 0
 

@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+from psr_cli.bag import run as score_bags
 from psr_cli.graph import Plan, load_graph
 from psr_cli.supervisor import StopSignals
 from psr_cli.up import episode_progress, summary
@@ -30,20 +31,26 @@ def run(args: argparse.Namespace) -> int:
     if args.episodes < 2 or args.episodes % 2:
         raise ValueError(f"--episodes is {args.episodes}, expected an even number, half for each k")
     out = args.out.absolute()
-    if older := keep_older(out):
-        print(f"the earlier {args.out} is now {older}")
-    values = {"record": "true", "bag": str(out / "bag"), "k": "1.0", "sigma": str(args.sigma)}
+    values = {
+        "record": "true",
+        "bag": str(out / "bag"),
+        "camera_episodes": "1",
+        "k": "1.0",
+        "sigma": str(args.sigma),
+    }
     if args.checkpoint:
         values["checkpoint"] = str(args.checkpoint)
     plan = load_graph("sim").resolve(values)
+    check_checkpoint(plan)
+    if older := keep_older(out):
+        print(f"the earlier {args.out} is now {older}")
     nodes = out / "nodes"
     nodes.mkdir(parents=True)
     isolate(out)
-    code = _record(plan, nodes, [1.0, args.k], args.first_seed, args.episodes // 2)
-    if code:
-        print(f"stopped early; what was recorded is in {args.out / 'bag'}, see `psr bag --help`")
+    if code := _record(plan, nodes, [1.0, args.k], args.first_seed, args.episodes // 2):
+        print(f"stopped early; `psr bag {args.out}/bag --out {args.out}` says what was recorded")
         return code
-    return 0
+    return score_bags(argparse.Namespace(bags=[args.out / "bag"], out=args.out, json=None, csv=None))
 
 
 def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes: int) -> int:
@@ -56,10 +63,12 @@ def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes
         try:
             with watched_session(watch) as session, RunEpisodesClient(session) as client:
                 wait_until_ready(session, plan)
+                policy = ParameterClient(session, "policy")
                 for k in ks:
-                    outcome = ParameterClient(session, "policy").set("steering.k", k)
-                    if not outcome.successful:
-                        raise ValueError(f"the policy refused steering.k = {k}: {outcome.reason}")
+                    if policy.get("steering.k")["steering.k"] != k:
+                        outcome = policy.set("steering.k", k)
+                        if not outcome.successful:
+                            raise ValueError(f"the policy refused steering.k = {k}: {outcome.reason}")
                     watch.say("psr", f"steering.k = {k:g}, seeds {first_seed} to {first_seed + episodes - 1}")
                     result = client.run(first_seed, episodes, on_feedback=episode_progress(watch.say, episodes)).result
                     watch.say("psr", summary(result, episodes))
@@ -71,6 +80,16 @@ def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes
         except KeyboardInterrupt:
             watch.say("psr", "stopping")
         return stop.exit_code if stop.requested else 0
+
+
+def check_checkpoint(plan: Plan) -> None:
+    """Raises FileNotFoundError when there are no weights where the policy will look for them."""
+    for node in plan.nodes:
+        weights = Path(str(node.parameters.get("checkpoint", ""))) / "policy.safetensors"
+        if "checkpoint" in node.parameters and not weights.is_file():
+            raise FileNotFoundError(
+                f"no {weights}; name the folder of a policy with --checkpoint, or make one: psr train"
+            )
 
 
 def keep_older(folder: Path) -> Path | None:
@@ -95,8 +114,11 @@ def isolate(out: Path) -> None:
 
 
 def free_domain(start: int) -> int:
-    """A ROS domain from 1 to 101 on which no process of this machine listens, looked for from `start` on."""
-    candidates = [1 + (start + step) % 101 for step in range(101)]
+    """A ROS domain on which no process of this machine listens, looked for from `start` on.
+
+    From 1 to 100: above, the ports of a domain reach into the range that Linux hands out to anybody.
+    """
+    candidates = [1 + (start + step) % 100 for step in range(100)]
     return next(filter(_unused, candidates), candidates[0])
 
 

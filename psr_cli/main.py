@@ -26,7 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        args = build_parser(words).parse_args(words)
+        parser = build_parser(words)
+        args, rest = parser.parse_known_args(words)
+        # argparse takes a list of positionals in one piece only; name:=value may stand behind an option, too.
+        if rest and hasattr(args, "assignments") and all(":=" in word for word in rest):
+            args.assignments += rest
+        elif rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         return int(args.run(args))
     except KeyboardInterrupt:
         if debug:

@@ -20,8 +20,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TextIO
 
-# What stop() sends, and for how many seconds each may take to work; all gone in less than 5 s.
-ESCALATION = ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 0.5))
+# What stop() sends, and for how many seconds each may take to work; all gone in less than 5 s. Not SIGINT: nodes treat
+# both alike, but a Python that is still importing dies of SIGTERM at once, and of SIGINT only after a long unwinding.
+ESCALATION = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 0.5))
 LAST_LINES = 12
 _TETHER = Path(__file__).with_name("tether.py")
 _COLOURS = (36, 33, 35, 32, 34, 31)
@@ -138,7 +139,7 @@ class Supervisor:
         return list(self._children)
 
     def pid(self, name: str) -> int:
-        """Process number of a running node."""
+        """Process id of a running process. Raises KeyError when it has ended."""
         return self._children[name].process.pid
 
     def start(self, name: str) -> None:
@@ -161,10 +162,10 @@ class Supervisor:
         return [self._bury(name) for name in ended]
 
     def stop(self) -> list[Exit]:
-        """End every process: SIGINT, after 3 s SIGTERM, after another SIGKILL. Returns how each ended."""
+        """End every process: SIGTERM, after 3 s SIGKILL. Returns how each ended."""
         exits: list[Exit] = []
         for signum, patience in ESCALATION:
-            if signum != signal.SIGINT and self._children:
+            if signum == signal.SIGKILL and self._children:
                 self.say("psr", f"{', '.join(self._children)} did not stop; sending {signum.name}")
             for child in self._children.values():
                 _signal_group(child.process.pid, signum)

@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     plan = graph.resolve(parse_assignments(args.assignments))
     _check_respawn(args.respawn, plan)
+    if args.episodes:
+        import psr_ros.clients  # noqa: F401  before any process runs: Ctrl-C would have to wait for the import
     with (
         StopSignals() as stop,
         TemporaryDirectory(prefix="psr_up_") as folder,

@@ -44,7 +44,7 @@ class BagReader:
     """A rosbag2 folder (MCAP with or without metadata.yaml; SQLite as far as the index goes) or one .mcap file.
 
     `losses` says, after `messages` ran to its end, what could not be read; it is empty for a whole bag.
-    `metadata` is the content of metadata.yaml, empty without it.
+    `custom_data` is what the recorder noted in metadata.yaml, empty without it.
     Raises FileNotFoundError when there is no bag, ValueError when there is one of a kind that is not read.
     """
 
@@ -54,7 +54,7 @@ class BagReader:
         if not self.path.exists():
             raise FileNotFoundError(f"there is no bag {self.path}")
         folder = self.path if self.path.is_dir() else self.path.parent
-        self.metadata, self._notes = _metadata(folder / "metadata.yaml")
+        listed, self.custom_data, self._notes = _metadata(folder / "metadata.yaml")
         self._files = [self.path] if self.path.is_file() else _in_order(self.path.glob("*.mcap"))
         self._database = not self._files and any(self.path.glob("*.db3"))
         if not self._files and not self._database:
@@ -65,7 +65,7 @@ class BagReader:
         if self.path.is_file() and self.path.suffix != ".mcap":
             raise ValueError(f"{self.path} is no .mcap file; name the bag's folder instead")
         if self.path.is_dir() and not self._database:
-            missing = set(self.metadata.get("relative_file_paths", ())) - {file.name for file in self._files}
+            missing = set(listed) - {file.name for file in self._files}
             self._notes += [f"{self.path / name} is listed in metadata.yaml and missing" for name in sorted(missing)]
 
     def messages(self, types: Collection[str] | None = None) -> Iterator[RawMessage]:
@@ -207,14 +207,17 @@ def _check_header(path: Path, size: int, start: bytes) -> None:
         raise ValueError(f"{path} has the MCAP profile {profile!r}, expected 'ros2'")
 
 
-def _metadata(path: Path) -> tuple[dict[str, Any], list[str]]:
+def _metadata(path: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    """Names of the files and custom_data that metadata.yaml lists, and what is to be said about it."""
     if not path.exists():
-        return {}, []
+        return [], {}, []
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
-        return dict(content), []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        return {}, [f"{path} cannot be read ({type(error).__name__}); the messages do not depend on it"]
+        custom_data = {str(key): str(value) for key, value in (content["custom_data"] or {}).items()}
+        return [str(name) for name in content["relative_file_paths"]], custom_data, []
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return [], {}, [f"{path} cannot be read ({reason}); the messages do not depend on it"]
 
 
 def _in_order(files: Iterator[Path]) -> list[Path]:

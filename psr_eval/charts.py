@@ -23,7 +23,8 @@ def interval(rate: float | None, low: float, high: float, kind: str, label: str)
     mark = ""
     if rate is not None:
         ends = "".join(_line(100 * end, 9, 100 * end, 19, "mark") for end in (low, high))
-        mark = f'{_line(100 * low, 14, 100 * high, 14, "mark")}{ends}<circle class="mark" cx="{100 * rate:.2f}%" cy="14" r="5"/>'
+        dot = f'<circle class="mark" cx="{100 * rate:.2f}%" cy="14" r="5"/>'
+        mark = _line(100 * low, 14, 100 * high, 14, "mark") + ends + dot
     return _svg(28, kind, label, grid + mark)
 
 

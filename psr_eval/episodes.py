@@ -125,7 +125,7 @@ def read_contents(path: Path | str) -> BagContents:
     Raises FileNotFoundError and ValueError as BagReader does, and ValueError on a message from another version.
     """
     reader = BagReader(path)
-    contents = BagContents(reader.path, custom_data=dict(reader.metadata.get("custom_data") or {}))
+    contents = BagContents(reader.path, custom_data=reader.custom_data)
     states: list[tuple[int, Any]] = []
     collect: dict[str, Callable[[RawMessage, Any], None]] = {
         RESULT: lambda raw, message: contents.episodes.append(_episode(reader.path, raw, message)),

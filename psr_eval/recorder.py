@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -16,7 +15,7 @@ from psr_eval.bag_writer import BagWriter
 from psr_eval.definitions import definition
 from psr_eval.environment import environment
 from psr_eval.episodes import RESULT
-from psr_ros.lifecycle import WARN, Status, SuiteNode, run_node
+from psr_ros.lifecycle import WARN, Status, SuiteNode, run_alone
 from psr_ros.messages import message_class
 from psr_ros.qos import RELIABILITIES
 
@@ -221,9 +220,10 @@ def _profile(qos: QoSProfile) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    return run_node(Recorder)
+def main() -> NoReturn:
+    """Run the node until it is stopped."""
+    run_alone(Recorder)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -88,8 +88,8 @@ def _success(scores: Scores) -> str:
         for label, groups in by_kind(scores)
     )
     explanation = (
-        '<p class="soft">Blue settings sharpen (k &gt; 1), orange ones flatten (k &lt; 1), grey ones leave the model as '
-        "trained or mix. Aborted and cut-off episodes are neither success nor failure.</p>"
+        '<p class="soft">Blue settings sharpen (k &gt; 1), orange ones flatten (k &lt; 1), grey ones leave the model '
+        "as trained or mix. Aborted and cut-off episodes are neither success nor failure.</p>"
     )
     return _section("Success by setting", explanation + "".join(tables))
 
@@ -227,8 +227,8 @@ def _turns(changes: Sequence[SteeringChange]) -> str:
         '<th class="number">first chunk<br>sampled after</th><th class="number">later by</th><th>that chunk</th></tr>'
     )
     explanation = (
-        '<p class="soft">Every change of a steering parameter while the policy ran, and whether the first chunk sampled '
-        "after it says that it was drawn under the new value.</p>"
+        '<p class="soft">Every change of a steering parameter while the policy ran, and whether the first chunk '
+        "sampled after it says that it was drawn under the new value.</p>"
     )
     return _section("Turns of the dial", explanation + _table(head, rows))
 

@@ -67,8 +67,9 @@ def comparison_line(one: Comparison) -> str:
     if one.setting.kind == one.reference.kind:
         names = [one.setting.label(), f"{one.reference.label()} ({one.setting.kind_label()})"]
     return (
-        f"{names[0]} against {names[1]}: {one.difference:+.1%} ({one.low:+.1%} to {one.high:+.1%}) on {one.pairs} "
-        f"seeds; {one.only_setting} succeed with the first only, {one.only_reference} with the second only; "
+        f"{names[0]} against {names[1]}: "
+        f"{one.difference:+.1%} ({one.low:+.1%} to {one.high:+.1%}) on {one.pairs} seeds; "
+        f"on {one.only_setting} the first alone succeeds, on {one.only_reference} the second alone; "
         f"exact McNemar p = {one.p_value:.3g}"
     )
 

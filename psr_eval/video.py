@@ -1,4 +1,4 @@
-"""A filmed episode as a video: recorded camera images with seed, step and steering written underneath."""
+"""A filmed episode as a video: recorded camera images with seed, step and steering written above them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_eval.bag_reader import BagReader, decode
-from psr_eval.episodes import STATE, BagContents, Episode, read_contents
+from psr_eval.episodes import STATE, BagContents, Episode
 
 IMAGE = "sensor_msgs/msg/Image"
 _TO_RGB = {"rgb8": None, "bgr8": cv2.COLOR_BGR2RGB, "mono8": cv2.COLOR_GRAY2RGB, "rgba8": cv2.COLOR_RGBA2RGB}
@@ -44,12 +44,12 @@ class Film:
                     yield _stamp(message), rgb(message)
 
 
-def write_video(bags: Iterable[Path | str], out: Path) -> Path | None:
+def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
     """Write the first filmed episode of some bags as MP4 (H.264) and return `out`; None when none was filmed.
 
-    Raises ImportError when imageio-ffmpeg is not installed, FileNotFoundError and ValueError as read_contents does.
+    Raises ImportError when imageio-ffmpeg is not installed, ValueError on an image message that cannot be read.
     """
-    film = next((film for bag in bags if (film := find_film(read_contents(bag)))), None)
+    film = next((film for bag in bags if (film := find_film(bag))), None)
     if film is None:
         return None
     import imageio_ffmpeg
@@ -139,7 +139,7 @@ def _framed(pixels: Pixels, title: str, caption: str) -> Pixels:
     bar = np.full((64, size[0], 3), 18, dtype=np.uint8)
     cv2.putText(bar, title, (12, 26), _FONT, 0.55, (240, 240, 240), 1, cv2.LINE_AA)
     cv2.putText(bar, caption, (12, 51), _FONT, 0.5, (140, 205, 255), 1, cv2.LINE_AA)
-    return np.vstack([enlarged, bar])
+    return np.vstack([bar, enlarged])  # above, where the player's controls do not hide it
 
 
 def _caption(bag: BagContents, episode: Episode, step: int) -> str:

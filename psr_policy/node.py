@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from array import array
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from psr_interfaces.msg import ActionChunk, EpisodeState
@@ -21,7 +20,7 @@ from psr_policy.policy import SAMPLERS
 from psr_policy.runner import PolicyRunner
 from psr_policy.ticks import NewestMessages, Tick, TickMatcher
 from psr_ros import qos
-from psr_ros.lifecycle import ERROR, OK, Status, SuiteNode, run_node
+from psr_ros.lifecycle import ERROR, OK, Status, SuiteNode, run_alone
 from psr_ros.messages import (
     NANOSECONDS,
     message_class,
@@ -296,10 +295,10 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def main() -> int:
-    """Runs the node until it is stopped."""
-    return run_node(PolicyNode)
+def main() -> NoReturn:
+    """Run the node until it is stopped."""
+    run_alone(PolicyNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -93,7 +93,7 @@ class PolicyRunner:
         if last is None or (tick.episode, tick.seed, tick.step) != (last.episode, last.seed, last.step + 1):
             # A new episode, or a gap: an older observation would look like a motion that never was.
             self.sampler.reset(tick.seed)
-            if last is None or tick.episode != last.episode:
+            if last is None or (tick.episode, tick.seed) != (last.episode, last.seed) or tick.step <= last.step:
                 self._frozen.reset()
                 self._stretch = None
 

@@ -85,11 +85,13 @@ class Trainer:
         )
 
     def train_step(self) -> float:
-        """One optimiser step; returns its loss."""
+        """One optimiser step; returns its loss. Raises ValueError, and changes nothing, when that is not finite."""
         settings = self.settings
         _seed_all(settings.seed, STEP, self.step)
         self.policy.model.train()
         loss = self._loss(self.policy.model, *self.train_data.batch(self._order(self.step)))
+        if not math.isfinite(loss.item()):
+            raise ValueError(f"loss is {loss.item()} at step {self.step}; train again with a smaller lr")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if settings.grad_clip:
@@ -101,8 +103,6 @@ class Trainer:
             weight = 1 - ema_decay(self.step, settings)
             torch._foreach_lerp_(list(self.averaged.model.parameters()), list(self.policy.model.parameters()), weight)
         self.step += 1
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"loss is {loss.item()} at step {self.step}; train again with a smaller lr")
         return loss.item()
 
     def learning_rate(self) -> float:

@@ -31,7 +31,8 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.task import Future
 
 TURN = 0.1  # seconds between two looks at time limits and signals
-TIMEOUT = 5.0
+TIMEOUT = 10.0  # finding a node takes Fast DDS more than 3 s when the first announcement gets lost
+RESEND = 0.5
 GOAL_STATUS = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
     GoalStatus.STATUS_CANCELED: "cancelled",
@@ -85,15 +86,32 @@ class RosSession:
             raise TimeoutError(f"{what} did not answer within {timeout:g} s; is the node busy or stopped?")
         return future.result()
 
-    def call(self, service: str, kind: type[Any], request: Any, timeout: float = TIMEOUT) -> Any:
-        """The response of a service. Raises TimeoutError when nobody offers it, or on no answer."""
-        if service not in self._clients:
-            self._clients[service] = self.node.create_client(kind, service)
-        client = self._clients[service]
+    def call(self, service: str, kind: type[Any], request: Any, timeout: float = TIMEOUT, repeat: bool = True) -> Any:
+        """The response of a service. Raises TimeoutError when nobody offers it, or on no answer.
+
+        repeat: send the request again twice a second. A server that has not found this session yet cannot answer the
+        first one; a request that must not be carried out twice has to do without.
+        """
+        client = self.client(service, kind)
         end = time.monotonic() + timeout
         if not self.wait(client.service_is_ready, timeout):
             raise TimeoutError(f"nobody offers {service} (waited {timeout:g} s); {self._who_is_there()}")
-        return self.wait_for(client.call_async(request), max(end - time.monotonic(), TURN), service)
+        futures = [client.call_async(request)]
+        while not self.wait(lambda: any(f.done() for f in futures), min(RESEND, end - time.monotonic())):
+            if time.monotonic() >= end:
+                raise TimeoutError(f"{service} did not answer within {timeout:g} s; is the node busy or stopped?")
+            if repeat:
+                futures.append(client.call_async(request))
+        return next(future.result() for future in futures if future.done())
+
+    def client(self, service: str, kind: type[Any]) -> Any:
+        """The client of a service, made at its first use.
+
+        A server that answers any later request of this session has found this client too.
+        """
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, service)
+        return self._clients[service]
 
     def nodes(self) -> list[str]:
         """Full names of the other nodes on the graph."""
@@ -230,6 +248,7 @@ def change_state(session: RosSession, node: str, transition: str, timeout: float
     Raises ValueError when the node's state does not allow it: rclpy's stock nodes never answer such a request.
     """
     name = full_name(node)
+    session.client(f"{name}/change_state", ChangeState)
     response = session.call(
         f"{name}/get_available_transitions", GetAvailableTransitions, GetAvailableTransitions.Request()
     )
@@ -239,7 +258,7 @@ def change_state(session: RosSession, node: str, transition: str, timeout: float
         expected = ", ".join(sorted(possible)) or "none"
         raise ValueError(f"{name} is {state}: {transition} is not possible; expected one of: {expected}")
     request = ChangeState.Request(transition=possible[transition])
-    return bool(session.call(f"{name}/change_state", ChangeState, request, timeout).success)
+    return bool(session.call(f"{name}/change_state", ChangeState, request, timeout, repeat=False).success)
 
 
 @dataclass(frozen=True)
@@ -286,18 +305,26 @@ class RunEpisodesClient:
         """
         if not self._session.wait(self._client.server_is_ready, patience):
             raise TimeoutError(f"nobody offers the action {self._name} (waited {patience:g} s); start the simulator")
+        # A goal must not be sent twice; once its node has answered anything, its answer to the goal will arrive too.
+        ParameterClient(self._session, self._name.rpartition("/")[0], patience).names()
         goal = RunEpisodes.Goal(first_seed=first_seed, episodes=episodes, max_steps=max_steps)
         relay = (lambda message: on_feedback(message.feedback)) if on_feedback else None
-        handle = self._session.wait_for(self._client.send_goal_async(goal, relay), patience, self._name)
+        request, interrupted = self._client.send_goal_async(goal, relay), False
+        try:
+            handle = self._session.wait_for(request, patience, self._name)
+        except KeyboardInterrupt:
+            # Only a goal that is known can be cancelled.
+            handle, interrupted = self._session.wait_for(request, patience, self._name), True
         if not handle.accepted:
             raise RuntimeError(
                 f"{self._name} rejected the run; another one may be under way, or the node is not active"
             )
         future = handle.get_result_async()
         try:
-            if not self._session.wait(future.done, timeout):
-                self._cancel(handle, patience)
+            over = not interrupted and self._session.wait(future.done, timeout)
         except KeyboardInterrupt:
+            over = False
+        if not over:
             self._cancel(handle, patience)
         answer = self._session.wait_for(future, patience, f"the result of {self._name}")
         return RunOutcome(GOAL_STATUS.get(answer.status, f"status {answer.status}"), answer.result)

@@ -30,7 +30,9 @@ class TransportTiming:
     p95: float
 
 
-def bench_transport(label: str, profile: Path | None, images: int = 150, reliability: str = "reliable") -> TransportTiming:
+def bench_transport(
+    label: str, profile: Path | None, images: int = 150, reliability: str = "reliable"
+) -> TransportTiming:
     """Sends rgb8 images of 640x480 at 30 Hz between two new processes. `profile` None means Fast DDS's defaults.
 
     Raises RuntimeError with the processes' output when no image arrives.

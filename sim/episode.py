@@ -77,7 +77,8 @@ class ChunkQueue:
         """The action (Da,) of control step `step`, or None where the newest chunk has none."""
         if self.chunk is None or not 0 <= step - self.chunk.step < len(self.chunk.rows):
             return None
-        return self.chunk.rows[step - self.chunk.step]
+        row: Row = self.chunk.rows[step - self.chunk.step]
+        return row
 
 
 class Verdict(Enum):

@@ -7,10 +7,9 @@ and stands still otherwise; in real time it advances on a wall timer. Whenever i
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from psr_interfaces.action import RunEpisodes
 from psr_interfaces.msg import ActionChunk, EpisodeResult
@@ -20,7 +19,7 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.task import Future
 
 from psr_ros import qos
-from psr_ros.lifecycle import ERROR, WARN, Status, SuiteNode, run_node
+from psr_ros.lifecycle import ERROR, WARN, Status, SuiteNode, run_alone
 from sim.env import CONTROL_FREQUENCY
 from sim.episode import LOCKSTEP, MAX_SEED, MODES, REALTIME, Episode, Outcome, Run, Verdict
 from sim.publishers import CameraPublishers, chunk_from_message, result_message
@@ -204,9 +203,8 @@ class SimNode(SuiteNode):
     def _why_no_chunk(self) -> str:
         if self._refusal:
             return f": the last one was refused, {self._refusal}"
-        return (
-            f": {qos.silence(self, self._chunks) or 'a policy is connected, but silent; see its log and diagnostics'}"
-        )
+        silent = "a policy is connected, but silent (killed, hung or holding); see its log and diagnostics"
+        return f": {qos.silence(self, self._chunks) or silent}"
 
     def _wait_from_now(self) -> None:
         self._waiting_since, self._refusal = time.monotonic(), ""
@@ -302,10 +300,10 @@ class SimNode(SuiteNode):
         )
 
 
-def main() -> int:
-    """Runs the node until it is stopped."""
-    return run_node(SimNode)
+def main() -> NoReturn:
+    """Run the node until it is stopped."""
+    run_alone(SimNode)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -21,8 +21,8 @@ from sim.publishers import STEP, CameraPublishers, ScenePublishers
 class Scene:
     """Resets, steps and shows the task that the node's parameters name; close() it before making another one.
 
-    number, seed: of the last reset. observation: what is known since the last change. nanoseconds: simulated time, which
-    advances by one step period with every control step and every reset and never goes back; `after` is where it starts.
+    number, seed: of the last reset. observation: what is known since the last change. nanoseconds: simulated time; it
+    starts at `after`, advances by one step period with every control step and every reset, and never goes back.
     """
 
     def __init__(self, node: SuiteNode, after: int = 0) -> None:

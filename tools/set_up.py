@@ -108,7 +108,8 @@ def set_up(with_tests: bool) -> None:
     once("locked", key_of(version, LOCK), install_locked)
     once("torch", key_of(version, TORCH), install_torch)
     once("interfaces", key_of(version, LOCK, *interfaces), lambda: build_interfaces(environment))
-    once("suite", key_of(version, *(ROOT / name for name in ("setup.py", "setup.cfg", "package.xml"))), install_suite)
+    packages = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))  # an editable install lists them
+    once("suite", key_of(version, ROOT / "setup.py", ROOT / "setup.cfg", *packages), install_suite)
 
 
 def build_interfaces(environment: dict[str, str]) -> None:

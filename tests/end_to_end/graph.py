@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from psr_cli.graph import load_graph, suite_root
+import pytest
+
+from psr_cli.demo import free_domain
+from psr_cli.graph import Plan, load_graph, suite_root
 from psr_cli.supervisor import Supervisor
 from psr_cli.watch import supervise, wait_until_ready
 
@@ -62,10 +65,27 @@ class Once:
 
 @contextmanager
 def running_graph(folder: Path, **arguments: str) -> Iterator[RunningGraph]:
+    """The sim graph on a ROS domain of its own, recording into folder/bag; arguments as `psr up sim` takes them."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = load_graph("sim").resolve({"record": "true", "bag": str(folder / "bag"), **arguments})
-    with supervise(plan, folder) as supervisor:
-        graph = RunningGraph(supervisor, folder / "bag")
-        with graph.session:
-            wait_until_ready(graph.session, plan)
-            yield graph
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {**plan.environment, **own_domain(folder)}.items():
+            environment.setenv(name, value)
+        with supervise(plan, folder) as supervisor:
+            yield from _started(supervisor, folder, plan)
+
+
+def own_domain(folder: Path) -> dict[str, str]:
+    """Environment variables that keep a graph apart from every other on this machine."""
+    return {
+        "ROS_DOMAIN_ID": str(free_domain(os.getpid())),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str(folder / "log"),
+    }
+
+
+def _started(supervisor: Supervisor, folder: Path, plan: Plan) -> Iterator[RunningGraph]:
+    graph = RunningGraph(supervisor, folder / "bag")
+    with graph.session:
+        wait_until_ready(graph.session, plan)
+        yield graph

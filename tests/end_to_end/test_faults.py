@@ -11,11 +11,12 @@ import pytest
 
 from psr_eval.episodes import read_contents
 from psr_eval.scores import score
-from tests.end_to_end.graph import Once, running_graph
+from tests.end_to_end.graph import Once, own_domain, running_graph
 
 pytestmark = pytest.mark.ros
 SEED, STEPS = 100_000, 30
 SUCCESS, FAILURE, ABORTED = 0, 1, 2
+PSR = [sys.executable, "-m", "psr_cli"]
 
 
 class TestPolicyKilled:
@@ -59,10 +60,13 @@ class TestInterrupted:
 
     @pytest.mark.parametrize("moment", ["at once", "while starting", "in mid-episode"])
     def test_nothing_is_left_after_five_seconds(self, tmp_path, moment):
-        command = [sys.executable, "-m", "psr_cli", "up", "sim", "--episodes", "50", "--first-seed", str(SEED)]
         bag = tmp_path / "bag"
         process = subprocess.Popen(
-            [*command, "record:=true", f"bag:={bag}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*PSR, "up", "sim", "--episodes", "50", "--first-seed", str(SEED), "record:=true", f"bag:={bag}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **own_domain(tmp_path)},
         )
         try:
             if moment == "while starting":

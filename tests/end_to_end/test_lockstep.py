@@ -37,7 +37,14 @@ def recorded(tmp_path_factory):
         chunk = decode(message)
         chunks.setdefault(chunk.episode, []).append(np.asarray(chunk.data).reshape(chunk.horizon, chunk.dim))
     return SimpleNamespace(
-        first=first, again=again, steered=steered, mixed=mixed, accepted=accepted, refused=refused, bag=bag, chunks=chunks
+        first=first,
+        again=again,
+        steered=steered,
+        mixed=mixed,
+        accepted=accepted,
+        refused=refused,
+        bag=bag,
+        chunks=chunks,
     )
 
 

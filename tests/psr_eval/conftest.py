@@ -42,8 +42,7 @@ def _value(store, kind, value):
     return [_value(store, element, item) for item in (value or [])]
 
 
-def stamp(seconds: float) -> dict:
-    nanoseconds = round(seconds * SECOND)
+def stamp(nanoseconds: int) -> dict:
     return {"sec": nanoseconds // SECOND, "nanosec": nanoseconds % SECOND}
 
 
@@ -79,7 +78,7 @@ class SyntheticBag:
         self.put(
             "/episode/state",
             "psr_interfaces/msg/EpisodeState",
-            header={"stamp": stamp(self.sim)},
+            header={"stamp": stamp(round(self.sim * SECOND))},
             task=self.run.task,
             episode=self.episode,
             seed=seed,
@@ -93,7 +92,7 @@ class SyntheticBag:
         self.put(
             "/policy/chunk",
             "psr_interfaces/msg/ActionChunk",
-            header={"stamp": stamp(self.sim)},
+            header={"stamp": stamp(round(self.sim * SECOND))},
             session=7,
             episode=self.episode,
             step=step,
@@ -105,15 +104,15 @@ class SyntheticBag:
             sampler=run.sampler,
             num_inference_steps=run.num_inference_steps,
             checkpoint=run.checkpoint,
-            sampling_started=stamp((started or self.now) / SECOND),
-            latency=stamp(run.latency),
+            sampling_started=stamp(started or self.now),
+            latency=stamp(round(run.latency * SECOND)),
             **fields,
         )
 
     def result(self, seed, outcome, **fields):
         run = self.run
         content = dict(
-            header={"stamp": stamp(self.sim)},
+            header={"stamp": stamp(round(self.sim * SECOND))},
             task=run.task,
             episode=self.episode,
             seed=seed,
@@ -138,7 +137,7 @@ class SyntheticBag:
         self.put(
             "/camera/image_raw",
             "sensor_msgs/msg/Image",
-            header={"stamp": stamp(self.sim)},
+            header={"stamp": stamp(round(self.sim * SECOND))},
             height=height,
             width=width,
             encoding="rgb8",

@@ -162,7 +162,7 @@ class TestParameters:
         assert node.describe_parameter("file").additional_constraints == "only while the node is unconfigured"
 
 
-SCRIPT = '''
+SCRIPT = """
 import sys, time
 from std_msgs.msg import String
 from psr_ros.lifecycle import SuiteNode, run_node
@@ -186,7 +186,7 @@ class Patient(SuiteNode):
         self.last_words.publish(String(data="farewell"))
 
 sys.exit(run_node(Patient))
-'''
+"""
 
 
 class TestRunNode:

@@ -52,7 +52,9 @@ class TestMessageClass:
     def test_finds_a_class(self):
         assert messages.message_class("geometry_msgs/msg/PoseStamped") is PoseStamped
 
-    @pytest.mark.parametrize("name", ["PoseStamped", "geometry_msgs/PoseStamped", "geometry_msgs/srv/Pose", "a/msg/b c"])
+    @pytest.mark.parametrize(
+        "name", ["PoseStamped", "geometry_msgs/PoseStamped", "geometry_msgs/srv/Pose", "a/msg/b c"]
+    )
     def test_names_the_form_it_expects(self, name):
         with pytest.raises(ValueError, match="expected the form geometry_msgs/msg/PoseStamped"):
             messages.message_class(name)
