@@ -10,8 +10,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "bag",
         help="success rates, latencies and turns of the dial in recorded bags",
-        description="Reads bags, also cut ones, without ROS. Exit code 1 when a chunk was not sampled under the steering "
-        "that had been set.",
+        description="Reads bags, also cut ones, without ROS. "
+        "Exit code 1 when a chunk was not sampled under the steering that had been set.",
     )
     parser.add_argument("bags", nargs="+", type=Path, metavar="DIR", help="bag folder, or an .mcap file")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write report.html, scores and, if filmed, a video")

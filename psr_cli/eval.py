@@ -27,10 +27,12 @@ def run(args: argparse.Namespace) -> int:
     from psr_core.statistics import wilson_interval
     from psr_eval.rollouts import RolloutPlan, progress_line, run_episodes
 
+    if args.episodes < 1:
+        raise ValueError(f"--episodes is {args.episodes}, expected 1 or more")
     plan = RolloutPlan(
         args.task, args.checkpoint, steering_from(args), args.sampler, args.steps, args.noise_seed, args.max_steps
     )
-    started, outcomes = time.monotonic(), []
+    started, outcomes, successes = time.monotonic(), [], 0
     for outcome in run_episodes(plan, range(args.first_seed, args.first_seed + args.episodes), args.workers):
         outcomes.append(outcome)
         successes = sum(o.success for o in outcomes)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Numbers = TypeVar("Numbers", float, np.ndarray[Any, np.dtype[np.float64]], torch.Tensor)
 
-# What is offered today. The names of the whole family stand beside it, so that a refusal can tell "unknown" from "not yet".
+# What is offered today. The names of the whole family stand below, so that a refusal tells "unknown" from "not yet".
 AVAILABLE = {"method": ("psr", "none"), "integrator": ("plain",), "cap": (False,)}
 NAMED = {
     "method": ("psr", "nns", "nes", "none"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 
 from psr_eval.bag_writer import BagWriter
 from psr_eval.definitions import definition
@@ -181,7 +181,7 @@ class Recorder(SuiteNode):
                 self._unsubscribe(camera)  # without a subscriber the simulator stops rendering
 
     def _flush(self) -> None:
-        if self.bag and self.bag.messages > self._flushed:
+        if self.bag and not self.bag.closed and self.bag.messages > self._flushed:
             self.bag.flush()
             self._flushed = self.bag.messages
 

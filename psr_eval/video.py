@@ -33,7 +33,7 @@ class Film:
     captions: dict[int, str]
     begin: int  # send times in ns between which the images lie
     end: int
-    step_period: float  # seconds
+    period: float  # simulated seconds from image to image
 
     def images(self) -> Iterator[tuple[int, Pixels]]:
         """(stamp, pixels (H, W, 3) uint8 RGB) of each image, in order."""
@@ -55,7 +55,7 @@ def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
     import imageio_ffmpeg
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    rate = 1 / film.step_period
+    rate = 1 / film.period
     writer = None
     for frame in _frames(film, round(_FINAL_SECONDS * rate)):
         if writer is None:
@@ -93,9 +93,9 @@ def find_film(bag: BagContents) -> Film | None:
         own = {_stamp(s): s.step for time, s in states if begin < time <= episode.publish_time and _of(s, episode)}
         for topic, images in stamps.items():
             filmed = [stamp for stamp, time in images if begin < time <= episode.publish_time and stamp in own]
-            if len(filmed) >= 2:
+            if len(set(filmed)) >= 2:
                 captions = {stamp: _caption(bag, episode, own[stamp]) for stamp in filmed}
-                period = float(np.median(np.diff(sorted(own)))) / 1e9
+                period = float(np.median(np.diff(sorted(captions)))) / 1e9
                 return Film(episode, topic, captions, begin, episode.publish_time, period)
         begin = episode.publish_time
     return None

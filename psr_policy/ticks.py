@@ -59,7 +59,7 @@ class TickMatcher:
         return [self._take(tick) for tick in list(self._ticks) if not self._lacking(tick)]
 
     def problem(self, wall: int, timeout: float) -> str:
-        """What the oldest incomplete tick lacks if it came more than `timeout` s before `wall` ns, else an empty text."""
+        """What the oldest incomplete tick lacks if it came over `timeout` s before `wall` ns, else an empty text."""
         for tick, arrival in self._ticks.items():
             age = (wall - arrival) / 1e9
             if age > timeout:

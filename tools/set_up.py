@@ -157,10 +157,16 @@ def key_of(*parts: str | Path) -> str:
 
 @contextlib.contextmanager
 def pip_at_work() -> Iterator[None]:
-    """Mark .venv as half made; the mark stays when pip fails or is cut short."""
+    """Mark .venv as half made while pip works; the mark stays when pip ends early after it began to install."""
     STAMPS.mkdir(exist_ok=True)
     INSTALLING.touch()
-    yield
+    before = LOG.stat().st_size
+    try:
+        yield
+    except (SetupError, KeyboardInterrupt):
+        if b"Installing collected packages" not in LOG.read_bytes()[before:]:  # so a failed download costs nothing
+            INSTALLING.unlink()
+        raise
     INSTALLING.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS")
 
 from psr_cli import param
+from psr_cli.demo import free_domain
+
+pytestmark = pytest.mark.ros
 
 NODE = """
 import sys
@@ -31,7 +35,7 @@ sys.exit(run_node(Policy))
 @pytest.fixture(scope="module", autouse=True)
 def _domain() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", "53")
+        patch.setenv("ROS_DOMAIN_ID", str(free_domain(os.getpid())))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
 

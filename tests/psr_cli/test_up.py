@@ -20,7 +20,12 @@ PSR = (
     "up.add_parser(parser.add_subparsers())\nargs = parser.parse_args()\nraise SystemExit(args.run(args))"
 )
 POLITE = """
-import os, sys, time
+import os, signal, sys, time
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, stop)
 print("pid", os.getpid(), "parameters", open(sys.argv[-1]).read().split(), flush=True)
 try:
     time.sleep(60)
@@ -72,16 +77,9 @@ class Up:
 
     def __init__(self, place: Path, *words: str) -> None:
         (place / "tmp").mkdir()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{place}:{ROOT}",
-            "TMPDIR": str(place / "tmp"),
-            "ROS_DOMAIN_ID": "52",
-        }
-        environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self.process = subprocess.Popen(
             [sys.executable, "-c", PSR, "up", str(place / "graph.yaml"), *words],
-            env=environment,
+            env={**os.environ, "PYTHONPATH": f"{place}:{ROOT}", "TMPDIR": str(place / "tmp")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -169,7 +167,7 @@ class TestDeath:
 
 class TestEpisodes:
     @pytest.fixture(autouse=True)
-    def _simulator(self, place: Path) -> None:
+    def _simulator(self, place: Path, ros_domain: int) -> None:
         pytest.importorskip("rclpy", reason="needs ROS")
         arguments = "arguments: {dies: {default: false, description: whether}}\n"
         node = "{name: sim, module: simulator, executable: sim, parameters: {dies: $(dies)}}"

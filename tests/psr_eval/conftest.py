@@ -46,6 +46,11 @@ def stamp(nanoseconds: int) -> dict:
     return {"sec": nanoseconds // SECOND, "nanosec": nanoseconds % SECOND}
 
 
+def picture_of_nothing(step: int) -> np.ndarray:
+    """(16, 16, 3) uint8, for bags that need a camera and no content."""
+    return np.full((16, 16, 3), step, dtype=np.uint8)
+
+
 @dataclass(frozen=True)
 class Run:
     """What the episodes of a synthetic bag have in common."""

@@ -171,10 +171,11 @@ class TestRealtime:
 
 @pytest.mark.parametrize("mode", [LOCKSTEP, REALTIME])
 class TestOffer:
-    def test_refuses_a_step_that_has_not_been_observed(self, mode: str) -> None:
-        verdict, why = episode(mode).offer(chunk(4))
+    @pytest.mark.parametrize("step", [1, 4])
+    def test_refuses_a_step_that_has_not_been_observed(self, mode: str, step: int) -> None:
+        verdict, why = episode(mode).offer(chunk(step))
         assert verdict is Verdict.REFUSED
-        assert why == "it is for step 4, the episode is only at step 0"
+        assert why == f"it is for step {step}, the episode is only at step 0"
 
     def test_refuses_another_width(self, mode: str) -> None:
         verdict, why = episode(mode).offer(chunk(rows=np.zeros((8, 7), np.float32)))
@@ -267,6 +268,7 @@ class TestResult:
             running.offer(chunk(step, latency=latency))
             run_steps(running, 8)
         running.advance(reward=0.25, success=False)
+        running.advance(reward=0.125, success=False)
         running.abort("reset")
         result = running.result()
         assert (result.episode, result.seed, result.mode) == (NUMBER, 42, LOCKSTEP)
