@@ -40,6 +40,7 @@ format: ## Bring the code into its style
 	$(BIN)/ruff format .
 
 clean: ## Remove everything that was built, .venv too
+	rm -f .venv/bin/pip # first: should this be cut short, the set-up sees it
 	rm -rf .venv build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -rf ros2_ws/build ros2_ws/install ros2_ws/log
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

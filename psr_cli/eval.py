@@ -19,6 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--max-steps", type=int, default=0, help="steps per episode (default: the task's own limit)")
     parser.add_argument("--workers", type=int, default=1, help="processes; the result is the same for any number")
     parser.add_argument("--out", type=Path, help="write settings and every episode to this JSON file")
+    parser.add_argument("--card", action="store_true", help="write the rate into the checkpoint's card")
     add_sampling_options(parser)
     parser.set_defaults(run=run)
 
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     from psr_core.statistics import wilson_interval
     from psr_eval.rollouts import RolloutPlan, progress_line, run_episodes
+    from psr_policy.checkpoint import add_to_card
 
     if args.episodes < 1:
         raise ValueError(f"--episodes is {args.episodes}, expected 1 or more")
@@ -43,18 +45,22 @@ def run(args: argparse.Namespace) -> int:
         f"\n{args.task}, {plan.steering.label()}, {args.sampler} {args.steps} steps: {successes}/{len(outcomes)} "
         f"= {successes / len(outcomes):.1%} (Wilson 95 %: {low:.1%} to {high:.1%})"
     )
+    report = {
+        "task": args.task,
+        "checkpoint": str(args.checkpoint),
+        "steering": plan.steering.to_dict(),
+        "sampler": args.sampler,
+        "num_inference_steps": args.steps,
+        "noise_seed": args.noise_seed,
+        "first_seed": args.first_seed,
+        "n": len(outcomes),
+        "successes": successes,
+        "wilson95": [low, high],
+    }
+    if args.card:
+        add_to_card(args.checkpoint, "evaluation", report)
     if args.out:
-        report = {
-            "task": args.task,
-            "checkpoint": str(args.checkpoint),
-            "steering": plan.steering.to_dict(),
-            "sampler": args.sampler,
-            "num_inference_steps": args.steps,
-            "noise_seed": args.noise_seed,
-            "successes": successes,
-            "wilson95": [low, high],
-            "episodes": [outcome.to_dict() for outcome in outcomes],
-        }
+        report["episodes"] = [outcome.to_dict() for outcome in outcomes]
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(report, indent=1) + "\n")
     return 0

@@ -41,6 +41,8 @@ class Setting:
 
     def kind_label(self) -> str:
         """Short text, such as "Lift, lift_unet@0123456789ab, ddim 16 steps, lockstep"."""
+        if not self.checkpoint:
+            return f"{self.task}, no policy, {self.mode}"
         return f"{self.task}, {self.checkpoint}, {self.sampler} {self.num_inference_steps} steps, {self.mode}"
 
     def label(self) -> str:

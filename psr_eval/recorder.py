@@ -36,6 +36,7 @@ CAMERA_TOPICS = ["/camera/image_raw:sensor_msgs/msg/Image"]
 LATCHED = ("/tf_static", "/robot_description")  # sent once, before anybody listens
 STATE_DEPTH, CAMERA_DEPTH = 1000, 10
 DISCOVERY_PERIOD = 0.5  # seconds, wall clock
+LAST_WORDS = 1.0  # seconds, wall clock
 
 
 @dataclass
@@ -104,6 +105,13 @@ class Recorder(SuiteNode):
             self.bag.close()
             self.get_logger().info(f"{self.bag.folder}: {self.bag.messages} messages, {self.episodes} episodes")
         self.bag, self._sources = None, []
+
+    def shut_down(self) -> None:
+        """Everything stops at once when a graph does: take what the others still have to say, then close the bag."""
+        end = time.monotonic() + LAST_WORDS
+        while self.executor and self.state == "active" and time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.05)
+        super().shut_down()
 
     def status(self) -> Status:
         assert self.bag is not None  # an active node has one

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 from string import Template
-
-import cv2
 
 from psr_eval import charts
 from psr_eval.environment import environment
@@ -17,10 +15,10 @@ from psr_eval.episodes import BagContents
 from psr_eval.score_table import by_kind, milliseconds, percent
 from psr_eval.scores import Comparison, Group, Scores, read_bags, score
 from psr_eval.steering_changes import SteeringChange, steering_changes
+from psr_eval.video import stills
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _STILLS = 6
-_STILL_WIDTH = 320  # pixels
 _ALPHA = 0.05  # below it, a difference is called one
 
 
@@ -56,7 +54,7 @@ def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = Non
     )
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
-        subtitle=escape(f"{', '.join(bag.path.name for bag in bags)} · written {now}"),
+        subtitle=escape(f"{', '.join(_short(bag.path) for bag in bags)} · written {now}"),
         cards=_cards(scores, changes),
         sections="\n".join(filter(None, sections)),
     )
@@ -143,10 +141,10 @@ def _film(video: Path | None) -> str:
         return _section(
             "Film", '<p class="soft">No camera images were recorded (recorder parameter camera_episodes).</p>'
         )
-    stills = [base64.b64encode(still).decode() for still in _stills(video)]
+    pictures = [base64.b64encode(still).decode() for still in stills(video, _STILLS)]
     images = "".join(
-        f'<img src="data:image/jpeg;base64,{still}" alt="still {number} of {len(stills)}">'
-        for number, still in enumerate(stills, 1)
+        f'<img src="data:image/jpeg;base64,{picture}" alt="still {number} of {len(pictures)}">'
+        for number, picture in enumerate(pictures, 1)
     )
     encoded = base64.b64encode(video.read_bytes()).decode()
     return _section(
@@ -155,20 +153,6 @@ def _film(video: Path | None) -> str:
         f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
         '<p class="soft">The first filmed episode, at the speed of the robot.</p>',
     )
-
-
-def _stills(video: Path) -> Iterator[bytes]:
-    """JPEG files of a few moments of a video, evenly spaced, the last frame among them."""
-    capture = cv2.VideoCapture(str(video))
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    for number in range(_STILLS):
-        capture.set(cv2.CAP_PROP_POS_FRAMES, number * (count - 1) // (_STILLS - 1))
-        found, frame = capture.read()
-        if found:
-            height, width, _ = frame.shape
-            small = cv2.resize(frame, (_STILL_WIDTH, height * _STILL_WIDTH // width), interpolation=cv2.INTER_AREA)
-            yield cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    capture.release()
 
 
 def _latencies(scores: Scores) -> str:
@@ -216,7 +200,7 @@ def _turns(changes: Sequence[SteeringChange]) -> str:
         None: '<td class="soft">– not shown</td>',
     }
     rows = (
-        f"<tr><td>{escape(change.bag.name)}</td><td>{escape(change.node)}</td><td>{escape(change.parameter)}</td>"
+        f"<tr><td>{escape(_short(change.bag))}</td><td>{escape(change.node)}</td><td>{escape(change.parameter)}</td>"
         f'<td class="number">{escape(str(change.value))}</td><td>{_clock(change.time)}</td>'
         f'<td class="number">{"–" if change.chunk is None else change.chunk}</td>'
         f'<td class="number">{"–" if change.delay is None else f"{change.delay:.3f} s"}</td>{verdicts[change.ok]}</tr>'
@@ -242,13 +226,14 @@ def _notes(notes: Sequence[str]) -> str:
 def _environment(bags: Sequence[BagContents]) -> str:
     recorded: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for bag in bags:
-        recorded.setdefault(tuple(bag.custom_data.items()), []).append(bag.path.name)
+        recorded.setdefault(tuple(bag.custom_data.items()), []).append(_short(bag.path))
     blocks = [
         f"<h3>recorded on ({escape(', '.join(names))})</h3>{_facts(dict(facts))}"
         for facts, names in recorded.items()
         if facts
     ]
-    blocks.append(f"<h3>this report was written on</h3>{_facts(environment())}")
+    if environment() not in map(dict, recorded):
+        blocks.append(f"<h3>this report was written on</h3>{_facts(environment())}")
     return _section("Environment", "".join(blocks))
 
 
@@ -265,7 +250,8 @@ def _episodes(scores: Scores) -> str:
     )
     kinds = {"success": "good", "failure": "bad", "aborted": "soft"}
     rows = (
-        f'<tr><td>{escape(one.bag.name)}</td><td class="number">{one.seed}</td><td>{escape(one.setting.label())}</td>'
+        f'<tr><td>{escape(_short(one.bag))}</td><td class="number">{one.seed}</td>'
+        f"<td>{escape(one.setting.label())}</td>"
         f'<td class="{kinds[one.outcome]}">{one.outcome}</td><td class="number">{one.steps}</td>'
         f'<td class="number">{one.max_reward:g}</td><td class="number">{one.chunks}</td>'
         f'<td class="number">{milliseconds(sum(one.latencies) / len(one.latencies) if one.latencies else None)}</td>'
@@ -282,6 +268,11 @@ def _name(group: Group) -> str:
 
 def _tone(group: Group) -> str:
     return "plain" if group.setting.mixed_steering else charts.tone(group.setting.steering)
+
+
+def _short(bag: Path) -> str:
+    """The bag's folder and the one around it, as many bags are called the same."""
+    return "/".join(bag.resolve().parts[-2:])
 
 
 def _clock(time: int) -> str:

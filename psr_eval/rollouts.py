@@ -36,6 +36,7 @@ class Outcome:
     max_reward: float
     steps: int
     latencies: list[float]
+    reason: str = ""  # why the episode ended before its time: the policy asked for something impossible
     chunks: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,18 +72,23 @@ class Rollouts:
         self.chunker.observe(observation.features)
         chunks: list[np.ndarray] = []
         latencies: list[float] = []
-        max_reward = 0.0
-        while True:
+        max_reward, reason = 0.0, ""
+        while not (reason or observation.success or observation.step >= self.max_steps):
             chunk = self.chunker.sample(observation.step)
             latencies.append(chunk.latency)
             if keep_chunks:
                 chunks.append(chunk.rows)
             for row in chunk.rows[: chunk.n_action_steps]:
-                observation = self.env.step(row)
+                try:
+                    observation = self.env.step(row)
+                except ValueError as error:
+                    reason = f"step {observation.step}: {error}"
+                    break
                 self.chunker.observe(observation.features)
                 max_reward = max(max_reward, observation.reward)
                 if observation.success or observation.step >= self.max_steps:
-                    return Outcome(seed, observation.success, max_reward, observation.step, latencies, chunks)
+                    break
+        return Outcome(seed, observation.success, max_reward, observation.step, latencies, reason, chunks)
 
 
 _rollouts: Rollouts | None = None

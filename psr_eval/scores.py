@@ -200,9 +200,10 @@ def _is_unsteered(setting: Setting) -> bool:
 
 
 def _order(setting: Setting) -> tuple[object, ...]:
-    """By kind; within it unsteered, steered by k and σ, mixed, without a chunk."""
+    """By kind, those without a policy last; within a kind unsteered, steered by k and σ, mixed, without a chunk."""
+    kind = setting.checkpoint == "", *setting.kind
     steering = setting.steering
     if steering is None:
-        return *setting.kind, 3
+        return *kind, 3
     rank = 2 if setting.mixed_steering else 0 if steering.is_identity else 1
-    return *setting.kind, rank, steering.method, steering.integrator, steering.cap, steering.k, steering.sigma
+    return *kind, rank, steering.method, steering.integrator, steering.cap, steering.k, steering.sigma

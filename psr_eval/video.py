@@ -101,6 +101,20 @@ def find_film(bag: BagContents) -> Film | None:
     return None
 
 
+def stills(video: Path, count: int, width: int = 320) -> Iterator[bytes]:
+    """JPEG files, `width` pixels wide, of `count` >= 2 evenly spaced moments of a video, first and last among them."""
+    capture = cv2.VideoCapture(str(video))
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    for number in range(count):
+        capture.set(cv2.CAP_PROP_POS_FRAMES, number * (frames - 1) // (count - 1))
+        found, frame = capture.read()
+        if found:
+            size = (width, frame.shape[0] * width // frame.shape[1])
+            small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+            yield cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    capture.release()
+
+
 def rgb(message: Any) -> Pixels:
     """Pixels (H, W, 3) uint8 of a colour or grey image message. Raises ValueError on what is none, or is too short."""
     channels = _CHANNELS.get(message.encoding)

@@ -50,10 +50,10 @@ def save_policy(
         "config": policy.config.to_dict(),
         "card": {**card, "sha256": sha256},
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = _as_json(description)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / WEIGHTS, data)
-    write_whole(folder / DESCRIPTION, text.encode())
+    write_whole(folder / DESCRIPTION, content)
     policy.checkpoint_id = _checkpoint_id(folder, sha256)
     return policy.checkpoint_id
 
@@ -107,6 +107,14 @@ def read_description(folder: Path | str) -> dict[str, Any]:
         if not isinstance(description.get(name), dict):
             raise ValueError(f"{path}: {name} is missing, expected an object; copy the folder again")
     return description
+
+
+def add_to_card(folder: Path | str, name: str, value: Any) -> None:
+    """Writes an entry (plain JSON) into a policy's card, replacing one of that name. Raises as load_policy does."""
+    folder = Path(folder)
+    description = read_description(folder)
+    description["card"][name] = value
+    write_whole(folder / DESCRIPTION, _as_json(description))
 
 
 @torch.no_grad()
@@ -178,6 +186,10 @@ def _check_values(folder: Path, policy: DiffusionPolicy, tensors: Mapping[str, T
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ValueError(f"{folder}: weight {name} is not finite in {tensor.dtype}; train again or save as float32")
+
+
+def _as_json(description: Mapping[str, Any]) -> bytes:
+    return (json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _checkpoint_id(folder: Path, sha256: str) -> str:

@@ -153,8 +153,8 @@ def test_only_the_ros_shell_needs_ros(setup):
 @pytest.mark.slow
 def test_colcon_builds_the_workspace(tmp_path):
     colcon = Path(sys.prefix) / "bin" / "colcon"
-    if not colcon.exists():
-        pytest.skip("colcon is not installed")
+    if not colcon.exists() or " " in sys.prefix:
+        pytest.skip("colcon is not installed, or in a path with a space, which its setup files do not take")
     prefixes = {"AMENT_PREFIX_PATH": sys.prefix, "CMAKE_PREFIX_PATH": sys.prefix}
     environment = {**os.environ, **prefixes, "PATH": f"{colcon.parent}{os.pathsep}{os.environ['PATH']}"}
     fix = f"-DCMAKE_PROJECT_INCLUDE={ROOT / 'tools' / 'drop_missing_includes.cmake'}"

@@ -3,7 +3,7 @@
 
 Each finished step leaves a stamp in .venv/.setup with a key of what went into it. A second run only compares keys, a
 change runs its step again, an interrupted run is mended by the next. Standard library only: nothing is installed yet.
-PYTHON=python3.12 chooses the interpreter; pip's own environment variables (PIP_INDEX_URL, ...) are honoured.
+PYTHON=python3.12 chooses the interpreter of a new .venv. pip's environment variables (PIP_INDEX_URL, ...) are honoured.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ STAMPS = VENV / ".setup"
 INSTALLING = STAMPS / "installing"  # there while pip works; found at the start, it says that pip was cut short
 BUILD = ROOT / "build"
 LOG = BUILD / "setup.log"
+DOOMED = BUILD / "old_venv"  # a .venv on its way out
 LOCK = ROOT / "requirements.lock"
 INTERFACES = ROOT / "ros2_ws" / "src" / "psr_interfaces"
 INCLUDES_FIX = ROOT / "tools" / "drop_missing_includes.cmake"
@@ -80,15 +81,17 @@ def set_up(with_tests: bool) -> None:
     """All six steps, those that are done left out."""
     environment = clean_environment()
     python = find_python()
+    shutil.rmtree(DOOMED, ignore_errors=True)
     try:
         install_missing(python, with_tests, lambda command: run("[1/6] system packages", command, environment))
     except ValueError as error:
         raise SetupError(error) from None
-    if not venv_is_sound(environment):
+    if not venv_is_sound():
         if VENV.exists():
-            print("      .venv was cut short, moved, or made by another Python: making it anew")
-            shutil.rmtree(VENV)
+            print("      .venv was cut short, moved, or made by another Python: making it anew", flush=True)
+            VENV.rename(DOOMED)  # in one go: a half deleted .venv could look sound
         run("[2/6] Python environment", [python, "-m", "venv", str(VENV)], environment)
+        shutil.rmtree(DOOMED, ignore_errors=True)
     version = output_of([str(VENV_PYTHON), "-c", "import sys; print(*sys.version_info[:2], sep='.')"])
     pip = [str(VENV_PYTHON), "-m", "pip", "install"]
 
@@ -170,7 +173,7 @@ def pip_at_work() -> Iterator[None]:
     INSTALLING.unlink()
 
 
-def venv_is_sound(environment: dict[str, str]) -> bool:
+def venv_is_sound() -> bool:
     """Whether .venv runs a supported Python, was made for this folder, and no pip was cut short in it."""
     pip = VENV / "bin" / "pip"
     if INSTALLING.exists() or not pip.is_file() or f"{VENV_PYTHON}" not in pip.read_text():

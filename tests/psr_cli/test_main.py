@@ -70,6 +70,12 @@ class TestSubcommands:
         message = capsys.readouterr().err
         assert "steer" in message and all(name in message for name in SUBCOMMANDS)
 
+    def test_an_unknown_option_is_refused(self, capsys):
+        with pytest.raises(SystemExit) as stop:
+            main(["doctor", "--harder"])
+        assert stop.value.code == 2
+        assert "--harder" in capsys.readouterr().err
+
     def test_none_at_all_is_refused(self, capsys):
         with pytest.raises(SystemExit) as stop:
             main([])

@@ -14,6 +14,7 @@ import pytest
 from psr_cli import up
 from psr_cli.graph import load_graph
 
+pytestmark = pytest.mark.ros
 ROOT = Path(__file__).parents[2]
 PSR = (
     "import argparse\nfrom psr_cli import up\nparser = argparse.ArgumentParser()\n"

@@ -227,6 +227,18 @@ class TestOtherWriters:
         (message,) = BagReader(path).messages()
         assert (decode(message).data, message.log_time, message.publish_time) == ("hello", 5, 3)
 
+    def test_a_changed_byte_is_noticed_without_compression(self, tmp_path, encode):
+        path = tmp_path / "plain.mcap"
+        writer = Writer(str(path), compression=CompressionType.NONE)
+        writer.start("ros2")
+        schema = writer.register_schema(STRING, "ros2msg", definition(STRING)[0].encode())
+        writer.add_message(writer.register_channel("/text", "cdr", schema), 5, encode(STRING, data="hello"), 3)
+        writer.finish()
+        path.write_bytes(path.read_bytes().replace(b"hello", b"hullo"))
+        count, lost = losses(path)
+        assert count == 0
+        assert "is damaged (crc validation failed" in lost[0]
+
     def test_a_schema_of_another_language_is_looked_up_by_name(self, tmp_path, encode):
         path = tmp_path / "idl.mcap"
         writer = Writer(str(path), compression=CompressionType.LZ4)

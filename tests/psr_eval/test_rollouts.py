@@ -12,7 +12,7 @@ from psr_cli.main import main
 from psr_core.steering import Steering
 from psr_eval.bench import bench_policy, machine
 from psr_eval.rollouts import RolloutPlan, Rollouts, progress_line, run_episodes
-from psr_policy.checkpoint import save_policy
+from psr_policy.checkpoint import load_policy, read_description, save_policy
 from psr_policy.config import PolicyConfig, UnetOptions
 from psr_policy.dataset import ARM_ACTION_NAMES
 from psr_policy.policy import DiffusionPolicy
@@ -64,6 +64,20 @@ class TestRollouts:
         assert not np.array_equal(plain, steered)
         assert not np.array_equal(plain, other_noise)
 
+    def test_an_impossible_action_fails_the_episode_and_says_why(self, checkpoint, monkeypatch):
+        rollouts = Rollouts(_plan(checkpoint))
+        sample = rollouts.chunker.sample
+
+        def without_rotation(step):
+            chunk = sample(step)
+            chunk.rows[3, 3:9] = 0.0
+            return chunk
+
+        monkeypatch.setattr(rollouts.chunker, "sample", without_rotation)
+        outcome = rollouts.run(7)
+        assert (outcome.success, outcome.steps) == (False, 3)
+        assert outcome.reason.startswith("step 3: first row of rot6d")
+
     def test_workers_share_the_seeds_and_change_nothing(self, checkpoint):
         def outcomes(workers):
             found = run_episodes(_plan(checkpoint), range(3), workers)
@@ -89,6 +103,11 @@ class TestEvalCommand:
         assert report["steering"]["k"] == 1.5
         assert [episode["seed"] for episode in report["episodes"]] == [100_000, 100_001]
         assert report["successes"] == sum(episode["success"] for episode in report["episodes"])
+
+    def test_writes_the_rate_into_the_card(self, checkpoint):
+        assert main(f"eval --checkpoint {checkpoint} --episodes 1 --max-steps 3 --steps 1 --card".split()) == 0
+        evaluation = load_policy(checkpoint) and read_description(checkpoint)["card"]["evaluation"]
+        assert (evaluation["n"], evaluation["first_seed"]) == (1, 100_000)
 
     def test_no_episodes_are_refused(self, checkpoint, capsys):
         assert main(f"eval --checkpoint {checkpoint} --episodes 0".split()) == 2

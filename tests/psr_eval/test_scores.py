@@ -83,6 +83,15 @@ class TestGroups:
         assert group.setting.steering is None
         assert "no chunk" in as_text(score([read_contents(made.writer.folder)]))
 
+    def test_episodes_without_a_policy_stand_last(self, bag):
+        made = bag()
+        made.episode = 1
+        made.result(5, "aborted", chunks=0, steering={}, checkpoint="", sampler="", num_inference_steps=0)
+        made.play(6)
+        scores = score([read_contents(made.close())])
+        assert [group.n for group in scores.groups] == [1, 0]
+        assert "lift, no policy, lockstep" in as_text(scores)
+
     def test_steps_are_those_of_successes(self, bag):
         made = bag()
         for seed, (outcome, steps) in enumerate([("success", 10), ("success", 20), ("success", 60), ("failure", 400)]):
@@ -110,6 +119,14 @@ class TestGroups:
         (group,) = score([read_contents(made.close())]).groups
         assert group.latency_p50 == pytest.approx(0.02)
         assert group.latency_p95 == pytest.approx(0.029)
+
+    def test_a_chunk_belongs_to_the_next_result_of_its_episode(self, bag):
+        made = bag(steps=8)
+        for latency in (0.01, 0.02):  # a restarted simulator counts its episodes from the beginning again
+            made.run = type(made.run)(steps=8, latency=latency)
+            made.episode = 0
+            made.play(5)
+        assert [one.latencies for one in read_contents(made.close()).episodes] == [(0.01,), (0.02,)]
 
 
 class TestComparisons:
