@@ -17,6 +17,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
@@ -140,10 +141,8 @@ class SuiteNode(LifecycleNode):
 
     def _report_failure(self, verb: str, error: Exception) -> None:
         self.last_error = f"cannot {verb}: {error}"
-        expected = isinstance(error, (ValueError, OSError))
-        details = "" if expected else "\n" + traceback.format_exc()
         cure = " Mend it, then request the configure and activate transitions." if verb == "configure" else ""
-        self.get_logger().error(f"{self.last_error}.{cure}{details}")
+        self.get_logger().error(f"{self.last_error}.{cure}{_details(error)}")
 
     def _start(self) -> None:
         self.destroy_timer(self._starter)
@@ -224,7 +223,7 @@ def run_node(factory: Callable[[], SuiteNode], args: list[str] | None = None) ->
         pass
     except Exception as error:
         code = 1
-        rclpy.logging.get_logger(node.get_name() if node else "psr").fatal(f"{error}\n{traceback.format_exc()}")
+        rclpy.logging.get_logger(node.get_name() if node else "psr").fatal(f"{error}{_details(error)}")
     finally:
         _ignore_signals()
         _close(node, executor)
@@ -241,6 +240,12 @@ def run_alone(factory: Callable[[], SuiteNode]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _details(error: Exception) -> str:
+    """Where an error came from; nothing for those whose text says what to do."""
+    told = isinstance(error, (ValueError, OSError, ParameterException))
+    return "" if told else "\n" + "".join(traceback.format_exception(error))
 
 
 def _ignore_signals() -> None:

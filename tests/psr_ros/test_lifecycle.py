@@ -170,8 +170,10 @@ from psr_ros.lifecycle import SuiteNode, run_node
 class Patient(SuiteNode):
     def __init__(self):
         super().__init__("patient")
-        if "broken" in sys.argv:
+        if "missing" in sys.argv:
             raise ValueError("no such arm; plug it in")
+        if "broken" in sys.argv:
+            raise AttributeError("a mistake of ours")
         self.last_words = self.create_publisher(String, "/last_words", 10)
     def activate(self):
         print("active", flush=True)
@@ -240,6 +242,15 @@ class TestRunNode:
         assert one.wait(5) == 0
 
     def test_says_why_it_cannot_start(self, process):
+        one = process("missing")
+        assert one.wait(10) == 1
+        text = one.stderr.read()
+        assert "no such arm; plug it in" in text
+        assert "Traceback" not in text
+
+    def test_shows_where_an_unexpected_error_came_from(self, process):
         one = process("broken")
         assert one.wait(10) == 1
-        assert "no such arm; plug it in" in one.stderr.read()
+        text = one.stderr.read()
+        assert "a mistake of ours" in text
+        assert "in __init__" in text
