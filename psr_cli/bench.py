@@ -18,7 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     policy.add_argument("--repeats", type=int, default=100, help="chunks per setting (default: 100)")
     policy.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     policy.set_defaults(run=run_policy)
-    transport = kinds.add_parser("transport", help="images between two processes, shipped and default DDS profile")
+    transport = kinds.add_parser(
+        "transport", help="images between two processes, under the shipped and the default settings"
+    )
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
     for kind in (policy, transport):
@@ -43,19 +45,22 @@ def run_policy(args: argparse.Namespace) -> int:
 
 
 def run_transport(args: argparse.Namespace) -> int:
-    from psr_cli.graph import dds_profile
+    from psr_cli.graph import load_graph
     from psr_eval.bench import machine
     from psr_ros.transport_bench import bench_transport
 
+    shipped = load_graph("sim").resolve({}).environment
+    profile = {name: value for name, value in shipped.items() if name.startswith("FASTRTPS")}
+    settings = {"shipped": shipped, "shipped, DDS profile only": profile, "defaults": {}}
     timings = [
-        bench_transport(f"{name} {reliability}", profile, args.images, reliability)
+        bench_transport(f"{name}, {reliability}", variables, args.images, reliability)
         for reliability in ("reliable", "best_effort")
-        for name, profile in (("shipped profile", dds_profile()), ("default profile", None))
+        for name, variables in settings.items()
     ]
     print(f"{machine()}; 640x480 rgb8 at 30 Hz between two processes")
     for timing in timings:
         arrived = f"{timing.received}/{timing.sent}"
-        print(f"{timing.label:28} arrived {arrived:>8}  p50 {timing.p50:6.2f} ms  p95 {timing.p95:6.2f} ms")
+        print(f"{timing.label:38} arrived {arrived:>8}  p50 {timing.p50:6.2f} ms  p95 {timing.p95:6.2f} ms")
     _write(args.out, {"machine": machine(), "timings": [asdict(t) for t in timings]})
     return 0
 

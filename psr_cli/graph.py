@@ -57,11 +57,6 @@ def suite_root() -> Path:
     )
 
 
-def dds_profile() -> Path:
-    """The Fast DDS profile with buffers that hold an image."""
-    return suite_root() / "config" / "fastdds_shm.xml"
-
-
 @dataclass(frozen=True)
 class Argument:
     """One setting of a graph; default and choices are text, as typed on the command line."""

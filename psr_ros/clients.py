@@ -8,6 +8,7 @@ Every request has a time limit, and Ctrl-C works everywhere: the session waits i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 
 from psr_ros.session import TIMEOUT, TURN, RosSession, full_name
 
+SETTLED = 5.0  # seconds; a node that starts itself leaves the unconfigured state at once, or stays in it
 GOAL_STATUS = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
     GoalStatus.STATUS_CANCELED: "cancelled",
@@ -131,19 +133,23 @@ def lifecycle_state(session: RosSession, node: str, timeout: float = TIMEOUT) ->
 
 
 def wait_for_active(session: RosSession, node: str, timeout: float) -> None:
-    """Return once a node is active. Raises TimeoutError saying which state it is in otherwise, or that it is absent."""
-    end = time.monotonic() + timeout
-    state = "absent"
+    """Return once a node is active. Raises TimeoutError saying which state it is in otherwise, or that it is absent.
+
+    A node that stays unconfigured has refused its configuration: it is waited for no longer than SETTLED seconds more.
+    """
+    start, limit, state = time.monotonic(), timeout, "absent"
     while state != "active":
-        left = end - time.monotonic()
-        if left <= 0:
+        waited = time.monotonic() - start
+        if waited >= limit:
             hint = "see its log and /diagnostics" if state != "absent" else "start it first"
-            raise TimeoutError(f"{full_name(node)} is {state} after {timeout:g} s, expected active; {hint}")
+            raise TimeoutError(f"{full_name(node)} is {state} after {limit:g} s, expected active; {hint}")
         try:
-            state = lifecycle_state(session, node, min(left, TIMEOUT))
+            state = lifecycle_state(session, node, min(limit - waited, TIMEOUT))
         except TimeoutError:
+            limit = timeout  # busy, with a transition for example
             continue
-        session.wait(lambda: False, min(TURN, left))
+        limit = min(limit, math.ceil(waited) + SETTLED) if state == "unconfigured" else timeout
+        session.wait(lambda: False, TURN)
 
 
 def change_state(session: RosSession, node: str, transition: str, timeout: float = 30.0) -> bool:
@@ -205,7 +211,7 @@ class RunEpisodesClient:
 
         Ctrl-C or `timeout` seconds (None: no limit) cancel the run; what was finished is returned then, with status
         "cancelled". patience: seconds to wait for the server, for its answer, and after a cancellation.
-        Raises TimeoutError when the server is absent or silent, RuntimeError when it rejects the goal.
+        Raises TimeoutError when the server is absent or silent, ConnectionRefusedError when it rejects the goal.
         """
         if not self._session.wait(self._client.server_is_ready, patience):
             raise TimeoutError(f"nobody offers the action {self._name} (waited {patience:g} s); start the simulator")
@@ -220,7 +226,7 @@ class RunEpisodesClient:
             # Only a goal that is known can be cancelled.
             handle, interrupted = self._session.wait_for(request, patience, self._name), True
         if not handle.accepted:
-            raise RuntimeError(
+            raise ConnectionRefusedError(
                 f"{self._name} rejected the run; another one may be under way, or the node is not active"
             )
         future = handle.get_result_async()
@@ -237,4 +243,4 @@ class RunEpisodesClient:
         response = self._session.wait_for(handle.cancel_goal_async(), patience, f"{self._name} (cancelling)")
         already_over = CancelGoal.Response.ERROR_GOAL_TERMINATED
         if not response.goals_canceling and response.return_code != already_over:
-            raise RuntimeError(f"{self._name} refused to cancel the run (code {response.return_code})")
+            raise ConnectionRefusedError(f"{self._name} refused to cancel the run (code {response.return_code})")

@@ -10,13 +10,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 WIDTH, HEIGHT, RATE = 640, 480, 30.0
 TOPIC = "bench_image"
+TRANSPORT_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,15 @@ class TransportTiming:
 
 
 def bench_transport(
-    label: str, profile: Path | None, images: int = 150, reliability: str = "reliable"
+    label: str, settings: Mapping[str, str], images: int = 150, reliability: str = "reliable"
 ) -> TransportTiming:
-    """Sends rgb8 images of 640x480 at 30 Hz between two new processes. `profile` None means Fast DDS's defaults.
+    """Sends rgb8 images of 640x480 at 30 Hz between two new processes.
 
-    Raises RuntimeError with the processes' output when no image arrives.
+    settings: environment variables of the transport, those of a graph or a part of them; none for the defaults.
+    Raises RuntimeError when no image arrives.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "FASTRTPS_DEFAULT_PROFILES_FILE"}
-    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    if profile is not None:
-        environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(profile)
+    inherited = {name: value for name, value in os.environ.items() if name not in TRANSPORT_VARIABLES}
+    environment = {**inherited, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **settings}
     command = [sys.executable, "-m", "psr_ros.transport_bench"]
     arguments = [str(images), reliability]
     receiver = subprocess.Popen([*command, "receive", *arguments], env=environment, stdout=subprocess.PIPE, text=True)
@@ -85,7 +85,7 @@ def _send(node, images: int, reliability: str) -> None:  # type: ignore[no-untyp
 
 
 def _receive(node, images: int, reliability: str) -> None:  # type: ignore[no-untyped-def]
-    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image
 
     from psr_ros.images import from_image
@@ -98,11 +98,14 @@ def _receive(node, images: int, reliability: str) -> None:  # type: ignore[no-un
         latencies.append((time.monotonic_ns() - stamp.sec * 10**9 - stamp.nanosec) / 1e6)
 
     node.create_subscription(Image, TOPIC, receive, _qos(reliability))
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     last, count = time.monotonic() + 20, 0
     while len(latencies) < images and time.monotonic() < last + 2:
-        rclpy.spin_once(node, timeout_sec=0.2)
+        executor.spin_once(timeout_sec=0.2)
         if len(latencies) > count:
             last, count = time.monotonic(), len(latencies)
+    executor.shutdown()
     print(json.dumps(latencies))
 
 

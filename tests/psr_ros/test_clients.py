@@ -230,7 +230,7 @@ class TestRunEpisodes:
         assert run(500, 9, timeout=0.3).status == "cancelled"
 
     def test_a_rejected_run(self, run):
-        with pytest.raises(RuntimeError, match="/sim/run_episodes rejected the run"):
+        with pytest.raises(ConnectionRefusedError, match="/sim/run_episodes rejected the run"):
             run(500, 0)
 
     def test_no_simulator(self, session):
