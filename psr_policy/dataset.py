@@ -129,7 +129,7 @@ def windows(lengths: Sequence[int], config: PolicyConfig) -> Tensor:
 def _check_file(path: Path, obs_keys: Sequence[str], split: str | None) -> None:
     """robomimic fills a missing `actions` with zeros and fails on the rest without naming the file: look first."""
     if not path.is_file():
-        raise FileNotFoundError(f"no demonstrations at {path}; record some with `psr demos record`")
+        raise FileNotFoundError(f"no demonstrations at {path}; record some with `psr demos`")
     try:
         file = h5py.File(path, "r")
     except OSError as error:

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from psr_core.rotations import rot6d_to_matrix
+
 # A column that hardly moved in the demonstrations would otherwise have no width that a margin could widen.
 SMALLEST_RANGE = 0.1
+ROT6D = ("r1", "r2", "r3", "r4", "r5", "r6")  # endings of the columns that name a rotation together
 
 
 class ActionLimits:
@@ -30,6 +33,9 @@ class ActionLimits:
         own_high: Mapping[str, float] | None = None,
     ) -> None:
         self.names = tuple(names)
+        self._rotations = [
+            column for column in range(len(names)) if tuple(name[-2:] for name in names[column : column + 6]) == ROT6D
+        ]
         widening = margin * np.maximum(np.subtract(high, low, dtype=np.float64), SMALLEST_RANGE)
         self.low = self._own(low - widening, own_low or {})
         self.high = self._own(high + widening, own_high or {})
@@ -44,7 +50,10 @@ class ActionLimits:
         return np.array([own.get(name, limit) for name, limit in zip(self.names, limits, strict=True)])
 
     def check(self, rows: NDArray[np.float32]) -> None:
-        """Raises ValueError naming the first row (R, Da) and column that is not finite or lies outside."""
+        """Raises ValueError naming the first row (R, Da) and column that is not finite or lies outside.
+
+        Six columns r1 to r6 must also name a rotation: neither of the two vectors zero, nor both parallel.
+        """
         # Written so that NaN, which compares false with everything, is outside.
         outside = ~((rows >= self.low) & (rows <= self.high))
         if outside.any():
@@ -52,6 +61,8 @@ class ActionLimits:
             bounds = f"[{self.low[column]:.4g}, {self.high[column]:.4g}]"
             value = rows[row, column]
             raise ValueError(f"row {row}, column {self.names[column]} is {value:.4g}, expected a number in {bounds}")
+        for first in self._rotations:
+            rot6d_to_matrix(rows[:, first : first + 6])
 
 
 class FrozenDetector:

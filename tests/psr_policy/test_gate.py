@@ -57,6 +57,27 @@ class TestActionLimits:
                 limits().check(rows)
 
 
+class TestRotations:
+    """Rows of two arms, z and six numbers of a rotation each."""
+
+    NAMES = [f"arm{arm}_{name}" for arm in range(2) for name in ("z", "r1", "r2", "r3", "r4", "r5", "r6")]
+    ROW = np.array([0.1, 1, 0, 0, 0, 1, 0] * 2, "f4")
+
+    def check(self, row):
+        ActionLimits(self.NAMES, np.full(14, -1, "f4"), np.ones(14, "f4"), 0.0).check(row[None])
+
+    def test_that_exist_pass(self):
+        self.check(self.ROW)
+
+    @pytest.mark.parametrize("arm", [0, 1])
+    @pytest.mark.parametrize("numbers", [[0, 0, 0, 0, 1, 0], [1, 1, 1, -1, -1, -1]], ids=["zero", "parallel"])
+    def test_that_do_not_exist_are_refused(self, arm, numbers):
+        row = self.ROW.copy()
+        row[7 * arm + 1 : 7 * arm + 7] = numbers
+        with pytest.raises(ValueError, match="row of rot6d"):
+            self.check(row)
+
+
 class TestFrozenDetector:
     @pytest.fixture
     def same(self):
