@@ -33,6 +33,7 @@ from psr_ros.steering_parameters import SteeringParameters
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE_TOPIC = "/episode/state"
+DISCOVERY = 3.5  # seconds; DDS repeats its announcements every 3 s, and the first one may get lost
 
 
 class PolicyNode(SuiteNode):
@@ -259,7 +260,7 @@ class PolicyNode(SuiteNode):
     def _silence(self) -> str:
         """Which topics nobody publishes, once there was time to find a publisher."""
         assert self._runner is not None
-        if time.monotonic() - self._since < self._timeout:
+        if time.monotonic() - self._since < max(self._timeout, DISCOVERY):
             return ""
         problems = []
         for topic, subscription in self._subscriptions_by_topic.items():
