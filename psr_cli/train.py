@@ -53,11 +53,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
     from psr_policy.checkpoint import load_policy
+    from psr_policy.policy import torch_device
     from psr_policy.train import Trainer
     from psr_policy.training_run import TrainingRun, git_revision
 
     train, valid, data_card = _load_data(args)
-    trainer = Trainer(_config(args, train), _settings(args), train, valid, _device(args.device))
+    trainer = Trainer(_config(args, train), _settings(args), train, valid, torch_device(args.device))
     parameters = sum(p.numel() for p in trainer.policy.model.parameters())
     print(
         f"{args.network} with {parameters / 1e6:.2f} M parameters; {data_card['train_episodes']} episodes, "
@@ -131,14 +132,6 @@ def _settings(args: argparse.Namespace) -> Any:
         seed=args.seed,
         **own,
     )
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device is {name}, but torch sees no CUDA device here; use --device cpu")
-    return name
 
 
 class _StopOnSignal:

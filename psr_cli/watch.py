@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_RESTARTS = 5
 STARTUP = 60.0  # seconds until every node is expected to be active; the first start reads a lot from the disk
-INTRODUCTIONS = 3.5  # seconds; DDS repeats its announcements every 3 s, and the first ones are lost now and then
 
 
 class NodeDied(RuntimeError):
@@ -94,9 +93,10 @@ def wait_until_ready(session: RosSession, plan: Plan) -> None:
     Raises TimeoutError naming the first node that is not active, and its state.
     """
     from psr_ros.clients import wait_for_active
+    from psr_ros.qos import DISCOVERY
 
     end = time.monotonic() + STARTUP
     for node in plan.nodes:
         wait_for_active(session, node.name, max(end - time.monotonic(), 1.0))
     if len(plan.nodes) > 1:
-        session.wait(lambda: False, INTRODUCTIONS)
+        session.wait(lambda: False, DISCOVERY)

@@ -16,7 +16,7 @@ from psr_policy.checkpoint import load_policy
 from psr_policy.chunker import Chunk, ChunkSampler
 from psr_policy.contract import load_contract
 from psr_policy.gate import ActionLimits
-from psr_policy.policy import SAMPLERS
+from psr_policy.policy import SAMPLERS, torch_device
 from psr_policy.runner import PolicyRunner
 from psr_policy.ticks import NewestMessages, Tick, TickMatcher
 from psr_ros import qos
@@ -33,7 +33,6 @@ from psr_ros.steering_parameters import SteeringParameters
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE_TOPIC = "/episode/state"
-DISCOVERY = 3.5  # seconds; DDS repeats its announcements every 3 s, and the first one may get lost
 
 
 class PolicyNode(SuiteNode):
@@ -84,7 +83,7 @@ class PolicyNode(SuiteNode):
     def configure(self) -> None:
         if self.parameter("threads"):
             torch.set_num_threads(self.parameter("threads"))
-        policy = load_policy(self.parameter("checkpoint"), _device(self.parameter("device")))
+        policy = load_policy(self.parameter("checkpoint"), torch_device(self.parameter("device")))
         config = policy.config
         contract = load_contract(self.parameter("contract"))
         contract.check(config.obs_keys, config.action_names, message_class)
@@ -260,7 +259,7 @@ class PolicyNode(SuiteNode):
     def _silence(self) -> str:
         """Which topics nobody publishes, once there was time to find a publisher."""
         assert self._runner is not None
-        if time.monotonic() - self._since < max(self._timeout, DISCOVERY):
+        if time.monotonic() - self._since < max(self._timeout, qos.DISCOVERY):
             return ""
         problems = []
         for topic, subscription in self._subscriptions_by_topic.items():
@@ -284,16 +283,6 @@ class PolicyNode(SuiteNode):
 def _arrival(info: dict[str, Any]) -> int:
     """When a message reached this process, in ns of the wall clock; some middlewares do not say."""
     return int(info.get("received_timestamp") or 0) or time.time_ns()
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device is {name!r}, expected cpu, cuda or cuda:<number>") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name}, but torch finds no CUDA device here; use cpu")
-    return device
 
 
 def main() -> NoReturn:

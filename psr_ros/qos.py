@@ -6,6 +6,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
+# Seconds until both ends of a topic know each other: DDS repeats its announcements every 3 s, and first ones get lost.
+DISCOVERY = 3.5
 RELIABILITIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 

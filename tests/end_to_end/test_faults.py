@@ -91,10 +91,11 @@ class TestInterrupted:
 
 
 class TestRealTime:
-    def test_free_running_episodes_end_and_account_for_every_step(self, tmp_path):
+    def test_a_free_running_episode_ends_at_its_limit_or_at_success(self, tmp_path):
         with running_graph(tmp_path, mode="realtime") as graph:
             (result,) = graph.run(SEED, 1, STEPS)
         assert result.outcome in (SUCCESS, FAILURE)
         assert result.mode == "realtime"
         assert result.chunks > 1
-        assert result.deadline_misses <= result.steps
+        assert result.steps == STEPS or result.outcome == SUCCESS
+        assert result.latency_max >= result.latency_mean > 0

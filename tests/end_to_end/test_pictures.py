@@ -22,4 +22,4 @@ def test_images_of_the_first_episode_only(tmp_path):
     end = first.header.stamp.sec * 10**9 + first.header.stamp.nanosec
     assert len(stamps["/camera/image_raw"]) >= 6  # 12 steps are 0.6 s, at 10 images per second
     assert all(stamp <= end for stamp in stamps["/camera/image_raw"])
-    assert second.steps > 0
+    assert second.steps == 12  # it ran, and nobody filmed it

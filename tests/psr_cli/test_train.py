@@ -84,7 +84,7 @@ def test_a_wrong_option_is_one_line_and_code_2(psr, capsys, options, told):
 def test_without_cuda_the_device_is_refused(psr, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert psr("--device cuda") == 2
-    assert "--device is cuda, but torch sees no CUDA device here; use --device cpu" in capsys.readouterr().err
+    assert "device is cuda, but torch finds no CUDA device here; use cpu" in capsys.readouterr().err
 
 
 def test_the_first_signal_asks_and_the_second_stops(psr):

@@ -106,7 +106,8 @@ class TestEvalCommand:
 
     def test_writes_the_rate_into_the_card(self, checkpoint):
         assert main(f"eval --checkpoint {checkpoint} --episodes 1 --max-steps 3 --steps 1 --card".split()) == 0
-        evaluation = load_policy(checkpoint) and read_description(checkpoint)["card"]["evaluation"]
+        load_policy(checkpoint)  # still whole
+        evaluation = read_description(checkpoint)["card"]["evaluation"]
         assert (evaluation["n"], evaluation["first_seed"]) == (1, 100_000)
 
     def test_no_episodes_are_refused(self, checkpoint, capsys):
