@@ -1,4 +1,4 @@
-"""Steering (k, σ): the one dial, its validation and its closed forms.
+"""Steering (k, σ): the one dial, its validation and its factor.
 
 Parametric score rescaling (PSR) multiplies the noise a diffusion model predicts by
 
@@ -12,10 +12,9 @@ Source: thesis "Score rescaling and diverse score distillation", equation 1.6; p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,13 +23,22 @@ if TYPE_CHECKING:
 
     Numbers = TypeVar("Numbers", float, np.ndarray[Any, np.dtype[np.float64]], torch.Tensor)
 
-# What is offered today. The names of the whole family stand below, so that a refusal tells "unknown" from "not yet".
-AVAILABLE = {"method": ("psr", "none"), "integrator": ("plain",), "cap": (False,)}
 NAMED = {
     "method": ("psr", "nns", "nes", "none"),
     "integrator": ("plain", "gaussian", "gaussian2"),
     "cap": (False, True),
 }
+SMALLEST, LARGEST = 1e-6, 1e6  # of k and σ: far beyond any use, and close enough that nothing over- or underflows
+
+
+class Level(NamedTuple):
+    """A noise level, x_t = alpha x_0 + sigma_t ε, in whatever scale a sampler keeps its samples.
+
+    Variance preserving: alpha² + sigma_t² = 1; variance exploding: alpha = 1; flow matching: alpha + sigma_t = 1.
+    """
+
+    alpha: float
+    sigma_t: float
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,11 @@ class Steering:
     """How a sample is drawn. One value, built once, passed down whole and written into every result.
 
     k: sharpness, > 0. σ is the standard deviation that a mode is taken to have, in the model's normalised units, > 0.
-    method: "psr" rescales the score, "none" is the stock sampler. integrator: "plain" is the scheduler's own step.
-    Raises ValueError naming the field, its value and what was expected.
+    method: "psr" rescales the score; "nns" divides the noise that a stochastic sampler injects by k; "nes" multiplies
+    the predicted noise by k at every level; "none" is the stock sampler. The last three are there to be compared with.
+    integrator: "plain" is the scheduler's own step; "gaussian" and "gaussian2" integrate the steered flow of a Gaussian
+    mode in closed form, to first and second order (psr_core.integrators). cap: a plain step never passes the predicted
+    clean sample. Both go with method "psr" only. Raises ValueError naming the field, its value and what was expected.
     """
 
     k: float = 1.0
@@ -51,21 +62,22 @@ class Steering:
     def __post_init__(self) -> None:
         for name in ("k", "sigma"):
             object.__setattr__(self, name, _positive(name, getattr(self, name)))
-        for name, available in AVAILABLE.items():
+        for name, choices in NAMED.items():
             value = getattr(self, name)
-            if type(value) is not type(available[0]) or value not in NAMED[name]:
-                expected = ", ".join(map(str, NAMED[name]))
-                raise ValueError(f"steering.{name} is {value!r}, expected one of: {expected}")
-            if value not in available:
-                expected = ", ".join(map(str, available))
-                raise ValueError(
-                    f"steering.{name} = {value!r} is not available in this version; choose from: {expected}"
-                )
+            if type(value) is not type(choices[0]) or value not in choices:
+                raise ValueError(f"steering.{name} is {value!r}, expected one of: {', '.join(map(str, choices))}")
+        if self.integrator != "plain" and (self.method, self.cap) != ("psr", False):
+            raise ValueError(
+                f"steering.integrator = {self.integrator!r} goes with method 'psr' and without cap (no step of it "
+                f"passes the mode's centre), but method is {self.method!r} and cap is {self.cap}"
+            )
+        if self.cap and self.method != "psr":
+            raise ValueError(f"steering.cap limits PSR's factor and needs method 'psr', but method is {self.method!r}")
 
     @property
     def is_identity(self) -> bool:
         """True when the sample is exactly the stock sampler's."""
-        return self.method == "none" or (self.method == "psr" and self.k == 1.0 and self.integrator == "plain")
+        return self.method == "none" or (self.k == 1.0 and self.integrator == "plain")
 
     def to_dict(self) -> dict[str, Any]:
         """The five fields as plain values, for JSON."""
@@ -85,67 +97,52 @@ class Steering:
         if self.method == "none":
             return "none"
         extras = [self.integrator] * (self.integrator != "plain") + ["cap"] * self.cap
-        return " ".join([self.method, f"k={self.k:g}", f"σ={self.sigma:g}", *extras])
+        sigma = [f"σ={self.sigma:g}"] * (self.method == "psr")  # the others do not use it
+        return " ".join([self.method, f"k={self.k:g}", *sigma, *extras])
 
 
-def rescale_factor(snr: Numbers, k: float, sigma: float) -> Numbers:
-    """PSR's r_t for signal-to-noise ratios α_t²/σ_t² in [0, inf]; between 1 (pure noise) and k (clean).
+def rescale_factor(alpha: Numbers, sigma_t: Numbers, k: float, sigma: float) -> Numbers:
+    """PSR's r_t at noise levels x_t = alpha x_0 + sigma_t ε; from 1 (pure noise, exactly) to k (clean).
 
-    snr: float, numpy array or torch tensor of any shape; the result has its shape and kind. Source: thesis, eq. 1.6.
+    alpha, sigma_t: floats, numpy arrays or torch tensors >= 0, not both 0; the result has their shape and kind.
+    Source: thesis, equation 1.6, multiplied out by sigma_t² so that alpha = 0 and sigma_t = 0 need no special case.
     """
     k, sigma = _positive("k", k), _positive("sigma", sigma)
-    if hasattr(snr, "detach"):
-        return 1 + (1 - 1 / k) / (1 / k + 1 / (snr * sigma**2))
-    with np.errstate(divide="ignore", over="ignore"):
-        # Written so that both ends are exact: snr 0 gives 1, snr inf gives k, and k = 1 gives exactly 1 everywhere.
-        factor = 1 + (1 - 1 / k) / (1 / k + 1 / (np.asarray(snr, dtype=np.float64) * sigma**2))
-    return factor if np.ndim(snr) else float(factor)  # type: ignore[return-value]
+    signal = (alpha * sigma) ** 2
+    return 1 + (1 - 1 / k) * signal / (signal / k + sigma_t**2)
 
 
-def steer_epsilon(eps: torch.Tensor, alpha_bar: torch.Tensor, steering: Steering) -> torch.Tensor:
-    """Steered noise prediction ε' = r_t ε.
+def noise_factor(level: Level, steering: Steering, kept: float = 1.0) -> float:
+    """What the predicted noise is multiplied by at a level: r_t for "psr", k for "nes", else 1.
 
-    eps: any shape and floating dtype. alpha_bar: α_t² in [0, 1], broadcastable to eps. Computed in at least float32.
+    kept: share of the gap between the sample and the predicted clean sample that the coming step leaves (kept_by_ode,
+    kept_by_ancestral); used with steering.cap only, which then limits r_t to 1 / (1 - kept), the factor that closes the
+    gap. Variance-exploding samplers on SO(3) pass Level(1, sigma_t) and kept = c / sigma_t, where c is the standard
+    deviation kept toward the sample.
     """
-    return (eps.to(_working_dtype(eps)) * (1 + alpha_bar.sqrt() * _gain(alpha_bar, steering))).to(eps.dtype)
+    if steering.method == "nes":
+        return steering.k
+    if steering.method != "psr":
+        return 1.0
+    factor = rescale_factor(level.alpha, level.sigma_t, steering.k, steering.sigma)
+    if steering.cap and kept < 1:
+        return min(factor, 1 / (1 - kept))
+    return factor
 
 
-def steer_v(v: torch.Tensor, sample: torch.Tensor, alpha_bar: torch.Tensor, steering: Steering) -> torch.Tensor:
-    """Steered velocity prediction v' = v + g_t ε with ε = α_t v + σ_t x_t; finite, and unchanged, at zero terminal SNR.
-
-    v, sample: same shape. alpha_bar as in steer_epsilon. Equals converting to ε, rescaling and converting back.
-    """
-    dtype = _working_dtype(v)
-    eps = alpha_bar.sqrt() * v.to(dtype) + (1 - alpha_bar).sqrt() * sample.to(dtype)
-    return (v.to(dtype) + _gain(alpha_bar, steering) * eps).to(v.dtype)
+def kept_by_ode(level: Level, next_level: Level) -> float:
+    """Share of the gap to the clean sample that a deterministic (DDIM, Euler) step leaves, in [0, 1]."""
+    return next_level.sigma_t * level.alpha / (next_level.alpha * level.sigma_t)
 
 
-def steer_sample(x0: torch.Tensor, sample: torch.Tensor, alpha_bar: torch.Tensor, steering: Steering) -> torch.Tensor:
-    """Steered clean-sample prediction x̂0' = x̂0 - g_t (x_t - α_t x̂0), g_t the gain of steer_v.
-
-    x0, sample: same shape. alpha_bar as in steer_epsilon. Nothing divides by α_t or σ_t.
-    """
-    dtype = _working_dtype(x0)
-    residual = sample.to(dtype) - alpha_bar.sqrt() * x0.to(dtype)
-    return (x0.to(dtype) - _gain(alpha_bar, steering) * residual).to(x0.dtype)
-
-
-def _gain(alpha_bar: torch.Tensor, steering: Steering) -> torch.Tensor:
-    """g_t = (r_t - 1)/α_t = α_t σ² (1 - 1/k) / (α_t² σ²/k + σ_t²), without dividing by α_t."""
-    variance = steering.sigma**2
-    steered = alpha_bar * (variance / steering.k) + (1 - alpha_bar)
-    return alpha_bar.sqrt() * (variance * (1 - 1 / steering.k)) / steered
-
-
-def _working_dtype(values: torch.Tensor) -> torch.dtype:
-    import torch
-
-    return torch.promote_types(values.dtype, torch.float32)
+def kept_by_ancestral(level: Level, next_level: Level) -> float:
+    """The same of a DDPM or Euler-ancestral step's mean; its noise is added on top."""
+    return kept_by_ode(level, next_level) ** 2
 
 
 def _positive(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
-        raise ValueError(f"steering.{name} is {value!r}, expected a number > 0")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"steering.{name} is {value}, expected a finite number > 0")
+        raise ValueError(f"steering.{name} is {value!r}, expected a number from {SMALLEST:g} to {LARGEST:g}")
+    if not SMALLEST <= value <= LARGEST:  # false for nan, too
+        raise ValueError(f"steering.{name} is {value}, expected a finite number > 0 ({SMALLEST:g} to {LARGEST:g})")
     return float(value)
