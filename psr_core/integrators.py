@@ -38,13 +38,13 @@ def ancestral_std(level: Level, next_level: Level) -> float:
 
 def mode_centre(clean: Tensor, eps: Tensor, level: Level, steering: Steering) -> Tensor:
     """Centre of the mode that an unsteered prediction points to, if the mode is N(centre, σ²)."""
-    return clean - (level.alpha * steering.sigma**2 / level.sigma_t) * eps
+    return clean.sub(eps, alpha=level.alpha * steering.sigma**2 / level.sigma_t)
 
 
 def gaussian_step(x: Tensor, centre: Tensor, level: Level, next_level: Level, steering: Steering) -> Tensor:
     """Exact step of the steered flow for data N(centre, σ²), whose steered form is N(centre, σ²/k)."""
     shrink = steered_std(next_level, steering) / steered_std(level, steering)
-    return shrink * x + (next_level.alpha - level.alpha * shrink) * centre
+    return (shrink * x).add_(centre, alpha=next_level.alpha - level.alpha * shrink)
 
 
 class Centre(NamedTuple):
@@ -64,7 +64,7 @@ def extrapolated_centre(previous: Centre, centre: Tensor, level: Level, next_lev
     if before == -math.inf:  # pure noise knows no centre
         return centre
     weight = (after - now) / (2 * (now - before))
-    return centre + weight * (centre - previous.value)
+    return centre.lerp(previous.value, -weight)
 
 
 def steered_std(level: Level, steering: Steering) -> float:

@@ -46,15 +46,20 @@ def clean_and_noise(kind: str, prediction: Tensor, sample: Tensor, level: Level)
     alpha, sigma_t = level
     said, x = prediction.to(dtype), sample.to(dtype)
     if kind == "epsilon":
-        return (x - sigma_t * said) / alpha, said
+        return _mix(x, 1 / alpha, said, -sigma_t / alpha), said
     if kind == "sample":
-        return said, (x - alpha * said) / sigma_t
+        return said, _mix(x, 1 / sigma_t, said, -alpha / sigma_t)
     if kind == "v_prediction":
         scale = math.hypot(alpha, sigma_t)  # v is defined where alpha² + sigma_t² = 1
-        return (alpha * x / scale - sigma_t * said) / scale, (alpha * said + sigma_t * x / scale) / scale
+        clean = _mix(x, alpha / scale**2, said, -sigma_t / scale)
+        return clean, _mix(x, sigma_t / scale**2, said, alpha / scale)
     if kind == "flow_prediction":
-        return x - sigma_t * said, x + alpha * said
+        return x.sub(said, alpha=sigma_t), x.add(said, alpha=alpha)
     raise _unknown(kind)
+
+
+def _mix(x: Tensor, of_x: float, said: Tensor, of_said: float) -> Tensor:
+    return (x * of_x).add_(said, alpha=of_said)
 
 
 def _sample_share(kind: str, level: Level, factor: float) -> float:

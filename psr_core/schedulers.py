@@ -6,6 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -42,18 +43,26 @@ def steer(target: Steerable, steering: Steering) -> Steerable:
 
 
 def _steered_class(stock: Any, steering: Steering) -> type:
+    names = _option_names(stock)
+
     @functools.wraps(stock.step)
     def step(self: Any, model_output: Tensor, timestep: Any, sample: Tensor, *rest: Any, **named: Any) -> Any:
         # Pipelines look at step's signature to see whether it takes eta and a generator: wraps shows them the stock's.
-        stock_step = functools.partial(stock.step, self)
         if self._steering.is_identity:
-            return stock_step(model_output, timestep, sample, *rest, **named)
-        return self._steered_step(_Call(stock_step, model_output, timestep, sample, rest, named))
+            return stock.step(self, model_output, timestep, sample, *rest, **named)
+        options = dict(zip(names, rest, strict=False), **named)
+        return self._steered_step(_Call(functools.partial(stock.step, self), model_output, timestep, sample, options))
 
     # diffusers writes type(x).__name__ and __module__ to disk: keep the stock ones, so that what is saved is stock.
     # The steering stands on the class, too, so that type(scheduler).from_config(...) has it.
     members = {"__module__": stock.__module__, "_steering": steering, "step": step}
     return type(stock.__name__, (_Steered, stock), members)
+
+
+@functools.cache
+def _option_names(stock: Any) -> tuple[str, ...]:
+    """What step() takes behind the prediction, the timestep and the sample."""
+    return tuple(inspect.signature(stock.step).parameters)[4:]
 
 
 def _stock_copy(scheduler: Any) -> Any:
@@ -149,18 +158,19 @@ def _continues(last: Centre, centre: Tensor, level: Level) -> bool:
     return cleaner and last.value.shape == centre.shape and last.value.device == centre.device
 
 
+@dataclass
 class _Call:
     """One call of step(): its arguments, and the stock step that may answer it."""
 
-    def __init__(
-        self, stock_step: Callable[..., Any], output: Tensor, timestep: Any, sample: Tensor, *more: Any
-    ) -> None:
-        self.stock_step, self.output, self.timestep, self.sample = stock_step, output, timestep, sample
-        self.rest, self.named = more
+    stock_step: Callable[..., Any]
+    output: Tensor
+    timestep: Any
+    sample: Tensor
+    options: dict[str, Any]
 
     def stock(self, output: Tensor) -> Any:
         """The stock step's answer, had the model said `output`."""
-        return self.stock_step(output, self.timestep, self.sample, *self.rest, **self.named)
+        return self.stock_step(output, self.timestep, self.sample, **self.options)
 
     def prediction_and_rest(self) -> tuple[Tensor, Tensor | None]:
         """The prediction, and what networks that also predict their variance put behind it along the channels."""
@@ -171,22 +181,14 @@ class _Call:
 
     def refuse_noise(self, why: str) -> None:
         """Raises ValueError when the call asks for noise, or for levels, beyond the scheduler's own."""
-        arguments = self._bound().arguments
-        noise = {name: arguments[name] for name in ("eta", "s_churn") if arguments.get(name, 0) > 0}
-        if arguments.get("per_token_timesteps") is not None:
-            noise["per_token_timesteps"] = "a tensor"
-        for name, value in noise.items():
+        asked = {name: self.options[name] for name in ("eta", "s_churn") if self.options.get(name, 0) > 0}
+        if self.options.get("per_token_timesteps") is not None:
+            asked["per_token_timesteps"] = "a tensor"
+        for name, value in asked.items():
             raise ValueError(f"step() was called with {name}={value}, but {why}; leave {name} at its default")
 
     def replacing_previous_sample(self, replace: Callable[[Any], Tensor]) -> Any:
         """The stock step's answer (it keeps its own books) with another prev_sample, in the stock one's dtype."""
-        bound = self._bound()
-        as_object = bound.arguments.get("return_dict", True)
-        bound.arguments["return_dict"] = True
-        out = self.stock_step(*bound.args, **bound.kwargs)
+        out = self.stock_step(self.output, self.timestep, self.sample, **{**self.options, "return_dict": True})
         out.prev_sample = replace(out).to(out.prev_sample.dtype)
-        return out if as_object else out.to_tuple()
-
-    def _bound(self) -> inspect.BoundArguments:
-        signature = inspect.signature(self.stock_step)
-        return signature.bind(self.output, self.timestep, self.sample, *self.rest, **self.named)
+        return out if self.options.get("return_dict", True) else out.to_tuple()
