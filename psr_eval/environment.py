@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "robosuite", "rclpy")
+_PACKAGES = ("torch", "diffusers", "transformers", "numpy", "mujoco", "robosuite", "rclpy")
 
 
 def environment() -> dict[str, str]:
