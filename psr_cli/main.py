@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 # Each is a module psr_cli.<name> with add_parser(subparsers) and run(args) -> exit code.
-SUBCOMMANDS = ("doctor", "demo", "up", "param", "eval", "bag", "demos", "train", "bench")
+SUBCOMMANDS = (
+    *("doctor", "demo", "up", "param", "eval", "bag", "demos", "train", "convert", "info", "bench", "reproduce"),
+)
 # What a user, a file or a machine can cause; anything else is a fault in the suite and keeps its traceback.
 KNOWN_ERRORS = (ValueError, OSError, ImportError)
 USER_ERROR, INTERRUPTED = 2, 130
@@ -56,7 +58,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         description="Steer diffusion models (k, sigma) on a robot: run, evaluate, compare.",
         epilog="`psr COMMAND --help` says more. Start with `psr doctor`, then `psr demo`.",
     )
-    parser.add_argument("--version", action="version", version=f"psr {suite_version()}")
+    parser.add_argument("-V", "--version", action="version", version=f"psr {suite_version()}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in words[:1] if words and words[0] in SUBCOMMANDS else SUBCOMMANDS:

@@ -1,0 +1,1 @@
+"""Checkpoints of other projects, read without executing anything in them and turned into the native form."""
