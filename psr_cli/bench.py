@@ -1,4 +1,4 @@
-"""`psr bench policy|transport`: timings on this machine, settings side by side in one run."""
+"""`psr bench policy|steering|transport`: timings on this machine, settings side by side in one run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("bench", help="timings on this machine: chunk sampling, image transport")
+    parser = subparsers.add_parser("bench", help="timings on this machine: chunks, steered steps, images")
     parser.set_defaults(run=lambda _: parser.print_help() or 2)
     kinds = parser.add_subparsers(metavar="WHAT")
     policy = kinds.add_parser("policy", help="time to sample a chunk, with and without steering")
@@ -18,12 +18,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     policy.add_argument("--repeats", type=int, default=100, help="chunks per setting (default: 100)")
     policy.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     policy.set_defaults(run=run_policy)
+    steering = kinds.add_parser("steering", help="what steering adds to one scheduler step")
+    steering.add_argument("--repeats", type=int, default=100, help="runs of 16 steps per setting (default: 100)")
+    steering.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    steering.set_defaults(run=run_steering)
     transport = kinds.add_parser(
         "transport", help="images between two processes, under the shipped and the default settings"
     )
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
-    for kind in (policy, transport):
+    for kind in (policy, steering, transport):
         kind.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
 
@@ -41,6 +45,24 @@ def run_policy(args: argparse.Namespace) -> int:
     share = timings[1].p95 / duration
     print(f"steering changes the median by {overhead:+.1%}; sampling's p95 takes {share:.0%} of the chunk's duration")
     _write(args.out, {"machine": machine(), "chunk_ms": duration, "timings": [asdict(t) for t in timings]})
+    return 0
+
+
+def run_steering(args: argparse.Namespace) -> int:
+    from psr_eval.bench import machine
+    from psr_eval.bench_steering import NETWORK_CALL, StepCost, bench_steering
+
+    def show(cost: StepCost) -> None:
+        print(
+            f"{cost.scheduler:28}{cost.prediction_type:14}{cost.sample:14}{cost.steering:26}{cost.stock_p50:6.0f} "
+            f"{cost.added_p50:+7.1f} ({cost.added_p5:+.0f} to {cost.added_p95:+.0f}) {cost.share:8.2%}",
+            flush=True,
+        )
+
+    print(f"{machine()}, {args.threads} torch thread(s); µs a step: the stock step's median, and what steering adds:")
+    print(f"median (p5 to p95), and the median as a share of a network call of {NETWORK_CALL / 1000:g} ms")
+    costs = bench_steering(args.repeats, args.threads, show)
+    _write(args.out, {"machine": machine(), "threads": args.threads, "steps": [cost.to_dict() for cost in costs]})
     return 0
 
 

@@ -12,6 +12,7 @@ from psr_cli.graph import Plan, load_graph
 from psr_cli.supervisor import StopSignals
 from psr_cli.up import episode_progress, summary
 from psr_cli.watch import NodeDied, Watch, supervise, wait_until_ready, watched_session
+from psr_core.steering import Steering
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         values["checkpoint"] = str(args.checkpoint)
     plan = load_graph("sim").resolve(values)
     check_checkpoint(plan)
+    Steering(k=args.k, sigma=args.sigma)  # raises now, not when it is k's turn
     if older := keep_older(out):
         print(f"the earlier {args.out} is now {older}")
     nodes = out / "nodes"

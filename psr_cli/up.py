@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from psr_cli.graph import Plan, describe_arguments, load_graph, parse_assignments
+from psr_cli.options import check_steering
 from psr_cli.supervisor import LinePrinter, StopSignals
 from psr_cli.watch import NodeDied, Watch, supervise, wait_until_ready, watched_session
 
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     plan = graph.resolve(parse_assignments(args.assignments))
     _check_respawn(args.respawn, plan)
+    check_steering(plan)
     if args.episodes:
         import psr_ros.clients  # noqa: F401  before any process runs: Ctrl-C would have to wait for the import
     with (

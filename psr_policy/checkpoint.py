@@ -65,12 +65,8 @@ def load_policy(folder: Path | str, device: torch.device | str = "cpu") -> Diffu
     a file is damaged, belongs to another version or another network, or holds numbers no robot should follow.
     """
     folder = Path(folder)
-    description = read_description(folder)
-    try:
-        config = PolicyConfig.from_dict(description["config"])
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{folder / DESCRIPTION}: {error}") from error
-    sha256 = description["card"].get("sha256")
+    config = read_config(folder)
+    sha256 = read_description(folder)["card"].get("sha256")
     tensors = _read_weights(folder / WEIGHTS, sha256)
     policy = DiffusionPolicy(config)
     _check_names_and_shapes(folder / WEIGHTS, policy.state_dict(), tensors)
@@ -78,6 +74,15 @@ def load_policy(folder: Path | str, device: torch.device | str = "cpu") -> Diffu
     _check_values(folder, policy, tensors)
     policy.checkpoint_id = _checkpoint_id(folder, str(sha256))
     return policy.to(device).eval()
+
+
+def read_config(folder: Path | str) -> PolicyConfig:
+    """The config of a policy, without its weights. Raises as load_policy does."""
+    description = read_description(folder)
+    try:
+        return PolicyConfig.from_dict(description["config"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{Path(folder) / DESCRIPTION}: {error}") from error
 
 
 def read_description(folder: Path | str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from array import array
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 import torch
 from psr_interfaces.msg import ActionChunk, EpisodeState
 
+from psr_core.steering import Steering
 from psr_policy.checkpoint import load_policy
 from psr_policy.chunker import Chunk, ChunkSampler
 from psr_policy.contract import load_contract
@@ -52,7 +54,7 @@ class PolicyNode(SuiteNode):
         self._subscriptions_by_topic: dict[str, Any] = {}
         self._timer: Any = None
         self._chunks: Any = None
-        self.steering = SteeringParameters(self)
+        self.steering = SteeringParameters(self, refusal=self._refusal)
         self._declare_parameters()
 
     def _declare_parameters(self) -> None:
@@ -77,6 +79,11 @@ class PolicyNode(SuiteNode):
             largest = self._runner.sampler.policy.config.num_train_timesteps
             if value > largest:
                 raise ValueError(f"num_inference_steps is {value}, expected at most the {largest} of the training")
+
+    def _refusal(self, steering: Steering, changes: Mapping[str, Any]) -> str | None:
+        if self._runner is None:  # no policy to ask yet; configuring samples a chunk and would fail
+            return None
+        return self._runner.sampler.policy.refusal(steering, changes.get("sampler", self.parameter("sampler")))
 
     # Transitions
 

@@ -10,6 +10,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from psr_core.scheduler_levels import refusal
 from psr_core.schedulers import steer
 from psr_core.steering import Steering
 from psr_policy.config import PolicyConfig, TransformerOptions, UnetOptions
@@ -46,6 +47,13 @@ class DiffusionPolicy(nn.Module):
         high: NDArray[np.float32] = self.normalizer.action.max.cpu().numpy()
         return high.copy()
 
+    def refusal(self, steering: Steering, sampler: str) -> str | None:
+        """Why a sampler cannot take a steering, and what to use instead; None where it can.
+
+        Raises ValueError for a sampler that there is not.
+        """
+        return refusal(make_scheduler(self.config, sampler), steering)
+
     @torch.no_grad()
     def sample(
         self,
@@ -60,7 +68,8 @@ class DiffusionPolicy(nn.Module):
 
         sampler: "ddim" (deterministic from the first noise) or "ddpm". num_inference_steps: 1 to num_train_timesteps.
         generators: one CPU generator a row; all of a row's noise comes from its own, so that what it draws does not
-        depend on the rest of the batch. Raises ValueError naming what does not fit.
+        depend on the rest of the batch. Raises ValueError naming what does not fit, or why the sampler cannot take the
+        steering.
         """
         config = self.config
         if obs.shape[1:] != (config.n_obs_steps, config.obs_dim):
@@ -68,8 +77,7 @@ class DiffusionPolicy(nn.Module):
             raise ValueError(f"obs has shape {tuple(obs.shape)}, expected {expected}")
         if len(generators) != len(obs):
             raise ValueError(f"generators has {len(generators)} entries, expected one for each of {len(obs)} rows")
-        scheduler = steer(make_scheduler(config, sampler), steering)
-        set_timesteps(scheduler, num_inference_steps)
+        scheduler = steered_scheduler(config, steering, sampler, num_inference_steps)
         device = self.normalizer.obs.scale.device
         condition = self.normalizer.obs.normalize(obs.to(device, torch.float32))
         shape = (config.horizon, config.action_dim)
@@ -89,6 +97,19 @@ def build_network(config: PolicyConfig) -> nn.Module:
         return ConditionalUnet1D(config.action_dim, config.n_obs_steps * config.obs_dim, options)
     assert isinstance(options, TransformerOptions)
     return TransformerForDiffusion(config.action_dim, config.obs_dim, config.horizon, config.n_obs_steps, options)
+
+
+def steered_scheduler(
+    config: PolicyConfig, steering: Steering, sampler: str, num_inference_steps: int
+) -> DDIMScheduler | DDPMScheduler:
+    """The scheduler that a policy of this config samples with, ready for the first step.
+
+    Raises ValueError when the sampler cannot take the steering, is not one of SAMPLERS, or for a number of steps
+    outside 1 to num_train_timesteps.
+    """
+    scheduler = steer(make_scheduler(config, sampler), steering)
+    set_timesteps(scheduler, num_inference_steps)
+    return scheduler
 
 
 def make_scheduler(config: PolicyConfig, sampler: str) -> DDIMScheduler | DDPMScheduler:

@@ -223,6 +223,42 @@ class TestSettings:
         assert (second.sampler, second.num_inference_steps) == ("ddpm", 2)
         assert third.num_inference_steps == 3
 
+    def test_the_integrator_and_the_cap_can_be_switched_live(self, setup, checkpoint):
+        graph, _, robot = setup(steering__k=2.0, limits_margin=10.0)
+        client = AsyncParameterClient(robot, "policy")
+        graph.until(client.services_are_ready)
+        changes = [("integrator", "gaussian"), ("integrator", "gaussian2"), ("integrator", "plain"), ("cap", True)]
+        fields = {}
+        for step, (name, value) in enumerate(changes):
+            fields[name] = value
+            change = [Parameter(f"steering.{name}", value=value)]
+            assert graph.answer(client.set_parameters(change)).results[0].successful
+            robot.play(step, await_chunk=True)
+            graph.until(lambda step=step: len(robot.chunks) == step + 1)
+            steering = Steering(k=2.0, **fields)
+            assert steering_from_message(robot.chunks[-1].steering) == steering
+            np.testing.assert_array_equal(rows(robot.chunks[-1]), direct(checkpoint, step, steering=steering))
+
+    def test_what_the_sampler_cannot_do_is_refused_and_chunks_go_on(self, setup):
+        graph, node, robot = setup()
+        client = AsyncParameterClient(robot, "policy")
+        graph.until(client.services_are_ready)
+
+        def ask(**values):
+            changes = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+            return graph.answer(client.set_parameters_atomically(changes)).result
+
+        refused = ask(steering__method="nns")
+        assert not refused.successful
+        assert "DDIMScheduler cannot take steering.method 'nns'" in refused.reason
+        assert ask(sampler="ddpm", steering__method="nns").successful
+        assert "cannot take steering.method 'nns'" in ask(sampler="ddim").reason
+        assert "DDPMScheduler cannot take" in ask(steering__method="psr", steering__integrator="gaussian").reason
+        robot.play(0, await_chunk=True)
+        graph.until(lambda: robot.chunks)
+        assert robot.chunks[0].sampler == "ddpm"
+        assert steering_from_message(robot.chunks[0].steering) == node.steering.value == Steering(method="nns")
+
     @pytest.mark.parametrize(
         ("name", "value", "reason"),
         [
@@ -358,6 +394,8 @@ class TestConfigure:
             ({"contract": "/nowhere.yaml"}, "cannot configure: contract /nowhere.yaml does not exist"),
             ({"device": "abacus"}, "device is 'abacus', expected cpu, cuda or cuda:<number>"),
             ({"num_inference_steps": 21}, "num_inference_steps is 21, expected an integer from 1 to 20"),
+            ({"steering__method": "nns"}, "cannot configure: DDIMScheduler cannot take steering.method 'nns'"),
+            ({"steering__integrator": "gaussian2", "sampler": "ddpm"}, "DDPMScheduler cannot take"),
         ],
     )
     def test_says_what_is_wrong_and_stays_unconfigured(self, setup, given, text):

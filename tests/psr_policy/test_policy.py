@@ -42,7 +42,7 @@ def gaussian_policy(tiny_policy):
     """Knows that every normalised action is distributed as N(.2, .1²)."""
     policy = tiny_policy(num_train_timesteps=100)
     policy.model = GaussianDenoiser(make_scheduler(policy.config, "ddim").alphas_cumprod, 0.2, 0.1)
-    policy.normalizer.action.leave_as_is(torch.arange(10))
+    policy.normalizer.action.leave_as_is(range(10))
     return policy
 
 
@@ -96,9 +96,31 @@ class TestSteering:
         distance = first_noise - alpha_bar[timesteps[0]].sqrt() * 0.2
         for t, later in zip(timesteps, [*timesteps[1:], None], strict=True):
             now, then = alpha_bar[t], alpha_bar[later] if later is not None else torch.ones(())
-            eps = rescale_factor(float(now / (1 - now)), k, 0.1) * (1 - now).sqrt() / (now * 0.1**2 + 1 - now)
+            eps = rescale_factor(now.sqrt(), (1 - now).sqrt(), k, 0.1) * (1 - now).sqrt() / (now * 0.1**2 + 1 - now)
             distance = distance * (then.sqrt() * (1 - (1 - now).sqrt() * eps) / now.sqrt() + (1 - then).sqrt() * eps)
         torch.testing.assert_close(actions, (0.2 + distance).float(), atol=1e-4, rtol=0)
+
+    @pytest.mark.parametrize("k", [0.5, 1.0, 4.0])
+    @pytest.mark.parametrize("steps", [2, 5])
+    @pytest.mark.parametrize("integrator", ["gaussian", "gaussian2"])
+    def test_the_gaussian_integrators_are_exact_on_a_gaussian_in_few_steps(self, gaussian_policy, k, steps, integrator):
+        steering = Steering(k=k, sigma=0.1, integrator=integrator)
+        actions = draw(gaussian_policy, torch.zeros(4, 2, 5), steering, steps=steps)
+        scheduler = make_scheduler(gaussian_policy.config, "ddim")
+        scheduler.set_timesteps(steps)
+        alpha_bar = scheduler.alphas_cumprod[scheduler.timesteps[0]]
+        first_noise = torch.stack([torch.randn((8, 10), generator=g) for g in noise(4)])
+        spread = (0.1**2 / k / (alpha_bar * 0.1**2 / k + 1 - alpha_bar)).sqrt()
+        expected = 0.2 + (first_noise - alpha_bar.sqrt() * 0.2) * spread
+        torch.testing.assert_close(actions, expected, atol=2e-5, rtol=0)
+
+    @pytest.mark.parametrize("method", ["nns", "nes"])
+    def test_the_baselines_narrow_too(self, gaussian_policy, method):
+        plain, steered = (
+            draw(gaussian_policy, torch.zeros(20, 2, 5), Steering(k=k, method=method), sampler="ddpm", steps=50).std()
+            for k in (1.0, 2.0)
+        )
+        assert steered < 0.9 * plain
 
     def test_a_larger_k_narrows_and_a_smaller_widens(self, gaussian_policy):
         stds = [
@@ -134,6 +156,31 @@ class TestSchedulers:
 
 
 class TestRefuses:
+    @pytest.mark.parametrize(
+        ("steering", "sampler", "told"),
+        [
+            (Steering(method="nns"), "ddim", "injects no noise that could be scaled; use DDPMScheduler"),
+            (Steering(integrator="gaussian"), "ddpm", "draws noise at every step"),
+            (Steering(k=2, integrator="gaussian2"), "ddpm", "draws noise at every step"),
+        ],
+    )
+    def test_a_steering_that_the_sampler_cannot_take(self, tiny_policy, steering, sampler, told):
+        policy = tiny_policy()
+        reason = policy.refusal(steering, sampler)
+        assert told in reason
+        with pytest.raises(ValueError) as error:
+            draw(policy, torch.randn(1, 2, 5), steering, sampler)
+        assert str(error.value) == reason
+
+    @pytest.mark.parametrize(
+        ("steering", "sampler"),
+        [(Steering(method="nns"), "ddpm"), (Steering(integrator="gaussian"), "ddim"), (Steering(cap=True), "ddpm")],
+    )
+    def test_no_steering_that_it_can(self, tiny_policy, steering, sampler):
+        policy = tiny_policy()
+        assert policy.refusal(steering, sampler) is None
+        assert draw(policy, torch.randn(1, 2, 5), steering, sampler).isfinite().all()
+
     @pytest.mark.parametrize("steps", [0, -1, 21, 2.0, True])
     def test_a_number_of_steps_the_training_does_not_allow(self, tiny_policy, steps):
         with pytest.raises(ValueError, match=r"num_inference_steps is .*, expected an integer from 1 to 20"):

@@ -17,10 +17,17 @@ from psr_ros.steering_parameters import SteeringParameters  # noqa: E402
 
 
 class Dial(SuiteNode):
-    def __init__(self, **overrides):
+    """Cannot take nns on a sampler without noise, as a policy cannot."""
+
+    def __init__(self, default=None, **overrides):
         given = [Parameter(f"steering.{name}", value=value) for name, value in overrides.items()]
         super().__init__("dial", parameter_overrides=given)
-        self.steering = SteeringParameters(self)
+        self.declare("sampler", "ddim", "With ddpm there is noise.", live=True)
+        self.steering = SteeringParameters(self, default, self.refusal)
+
+    def refusal(self, steering, changes):
+        silent = changes.get("sampler", self.parameter("sampler")) == "ddim"
+        return "nns needs noise" if silent and steering.method == "nns" else None
 
 
 @pytest.fixture
@@ -33,9 +40,10 @@ def request_set(graph, dial):
     client = AsyncParameterClient(graph.add(rclpy.create_node("hand")), "dial")
     graph.until(client.services_are_ready)
 
-    def request_set(atomically=False, **values):
+    def request_set(atomically=False, sampler=None, **values):
         send = client.set_parameters_atomically if atomically else client.set_parameters
-        future = send([Parameter(f"steering.{name}", value=value) for name, value in values.items()])
+        others = [Parameter("sampler", value=sampler)] if sampler else []
+        future = send(others + [Parameter(f"steering.{name}", value=value) for name, value in values.items()])
         response = graph.answer(future)
         return response.result if atomically else response.results[0]
 
@@ -56,6 +64,13 @@ class TestAccepted:
     def test_several_at_once(self, dial, request_set):
         assert request_set(atomically=True, k=4.0, sigma=0.5, method="none").successful
         assert dial.steering.value == Steering(k=4.0, sigma=0.5, method="none")
+
+    @pytest.mark.parametrize(
+        "change", [{"method": "nes"}, {"integrator": "gaussian"}, {"integrator": "gaussian2"}, {"cap": True}]
+    )
+    def test_every_way_of_steering(self, dial, request_set, change):
+        assert request_set(**change).successful
+        assert dial.steering.value == Steering(**change)
 
 
 class TestRefused:
@@ -87,6 +102,33 @@ class TestRefused:
         assert not request_set(atomically=True, k=4.0, method="magic").successful
         assert dial.steering.value == Steering()
 
+    def test_values_that_do_not_go_together(self, dial, request_set):
+        assert request_set(integrator="gaussian").successful
+        result = request_set(method="none")
+        assert not result.successful
+        assert "goes with method 'psr'" in result.reason
+        assert dial.steering.value == Steering(integrator="gaussian")
+        assert request_set(atomically=True, method="none", integrator="plain").successful
+
+
+class TestWhatTheNodeCannotDo:
+    def test_is_refused_with_the_nodes_reason(self, dial, request_set):
+        result = request_set(method="nns")
+        assert (result.successful, result.reason) == (False, "nns needs noise")
+        assert dial.steering.value == Steering()
+        assert dial.parameter("steering.method") == "psr"
+
+    def test_another_parameter_that_makes_it_possible_may_come_in_the_same_request(self, dial, request_set):
+        assert request_set(atomically=True, sampler="ddpm", method="nns").successful
+        assert dial.steering.value == Steering(method="nns")
+
+    def test_another_parameter_may_not_take_the_possibility_away(self, dial, request_set):
+        assert request_set(atomically=True, sampler="ddpm", method="nns").successful
+        result = request_set(sampler="ddim")
+        assert (result.successful, result.reason) == (False, "nns needs noise")
+        assert dial.parameter("sampler") == "ddpm"
+        assert request_set(atomically=True, sampler="ddim", method="psr").successful
+
 
 class TestAtTheStart:
     def test_values_given_to_the_process(self, graph):
@@ -96,12 +138,17 @@ class TestAtTheStart:
         node = graph.add(SuiteNode("other"))
         assert SteeringParameters(node, Steering(k=1.5)).value == Steering(k=1.5)
 
+    def test_values_that_go_together_but_not_with_the_default(self, graph):
+        node = graph.add(Dial(Steering(cap=True), method="none", cap=False))
+        assert node.steering.value == Steering(method="none")
+
     @pytest.mark.parametrize(
         ("given", "error", "text"),
         [
+            ({"method": "none", "integrator": "gaussian"}, InvalidParameterValueException, "goes with method 'psr'"),
             ({"k": 0.0}, InvalidParameterValueException, "steering.k is 0.0"),
             ({"method": "magic"}, InvalidParameterValueException, "magic"),
-            ({"k": "sharp"}, InvalidParameterValueException, "sharp"),
+            ({"k": "sharp"}, InvalidParameterTypeException, "sharp"),
             ({"method": 3}, InvalidParameterTypeException, "steering.method"),
         ],
     )
