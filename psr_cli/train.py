@@ -16,13 +16,15 @@ def add_parser(subparsers: Any) -> None:
     subjects = parser.add_subparsers(dest="subject", required=True, metavar="SUBJECT")
     policy = subjects.add_parser(
         "policy",
-        help="a diffusion policy from a robomimic HDF5 file",
-        description="Train a diffusion policy from a robomimic HDF5 file with absolute actions. Ctrl-C saves and "
-        "stops; the same command with --resume continues, and ends with the weights an uninterrupted run ends with "
-        "(bit for bit on a CPU).",
+        help="a diffusion policy from a file of demonstrations",
+        description="Train a diffusion policy from a robomimic HDF5 file with absolute actions, or from the Push-T "
+        "demonstrations of the Diffusion Policy project as .npz (action, state, keypoint, episode_ends), of which a "
+        "twentieth of the episodes, chosen by --seed, is held out. Ctrl-C saves and stops; the same command with "
+        "--resume continues, and ends with the weights an uninterrupted run ends with (bit for bit on a CPU).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    policy.add_argument("--data", type=Path, required=True, help="robomimic HDF5 file")
+    policy.add_argument("--data", type=Path, required=True, help="robomimic HDF5 file, or Push-T .npz file")
+    policy.add_argument("--origin", default="", help="where the demonstrations come from, for the policy's card")
     policy.add_argument("--out", type=Path, required=True, help="folder for the policy, its training state and log")
     policy.add_argument("--resume", action="store_true", help="continue the run in --out, if there is one")
     policy.add_argument("--network", choices=("unet", "transformer"), default="unet")
@@ -33,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     policy.add_argument("--heads", type=int, default=4, help="transformer: attention heads")
     policy.add_argument("--width", type=int, default=256, help="transformer: width")
     policy.add_argument("--dropout", type=float, default=0.3, help="transformer: dropout in the layers")
-    policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: robomimic's)")
+    policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: the data's)")
     policy.add_argument("--obs-normalization", choices=("limits", "global_scale"), default="limits")
     policy.add_argument("--horizon", type=int, default=16, help="actions predicted at once")
     policy.add_argument("--n-obs-steps", type=int, default=2, help="observations the policy sees")
@@ -55,17 +57,24 @@ def run(args: argparse.Namespace) -> int:
     from psr_policy.checkpoint import load_policy
     from psr_policy.policy import torch_device
     from psr_policy.train import Trainer
+    from psr_policy.training_data import load_training_data
     from psr_policy.training_run import TrainingRun, git_revision
 
-    train, valid, data_card = _load_data(args)
-    trainer = Trainer(_config(args, train), _settings(args), train, valid, torch_device(args.device))
+    data = load_training_data(args.data, args.obs_keys, args.seed)
+    origin = {"origin": args.origin} if args.origin else {}
+    device = torch_device(args.device)
+    trainer = Trainer(_config(args, data.train), _settings(args), data.train, data.valid, device)
     parameters = sum(p.numel() for p in trainer.policy.model.parameters())
     print(
-        f"{args.network} with {parameters / 1e6:.2f} M parameters; {data_card['train_episodes']} episodes, "
-        f"{len(trainer.train_data.index)} windows to train on, {data_card['valid_episodes']} episodes held out",
+        f"{args.network} with {parameters / 1e6:.2f} M parameters; {data.card['train_episodes']} episodes, "
+        f"{len(trainer.train_data.index)} windows to train on, {data.card['valid_episodes']} episodes held out",
         flush=True,
     )
-    card = {"command": shlex.join(["psr", *sys.argv[1:]]), "data": data_card, "git_revision": git_revision()}
+    card = {
+        "command": shlex.join(["psr", *sys.argv[1:]]),
+        "data": {**data.card, **origin},
+        "git_revision": git_revision(),
+    }
     training = TrainingRun(trainer, args.out, card, resume=args.resume, save_dtype=args.save_dtype)
     stop = _StopOnSignal()
     finished = training.train(
@@ -80,39 +89,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load_data(args: argparse.Namespace) -> tuple[Any, Any, dict[str, Any]]:
-    from psr_policy.dataset import LOW_DIM_KEYS, load_demonstrations, provenance, splits
-
-    keys = args.obs_keys or LOW_DIM_KEYS
-    present = splits(args.data)
-    train = load_demonstrations(args.data, keys, "train" if "train" in present else None)
-    valid = load_demonstrations(args.data, keys, "valid") if {"train", "valid"} <= set(present) else None
-    card = {
-        **provenance(args.data),
-        "train_episodes": len(train.lengths),
-        "valid_episodes": len(valid.lengths) if valid else 0,
-    }
-    return train, valid, card
-
-
 def _config(args: argparse.Namespace, data: Any) -> Any:
     from psr_policy.config import PolicyConfig, TransformerOptions, UnetOptions
-    from psr_policy.dataset import action_names
 
     options: UnetOptions | TransformerOptions
     if args.network == "unet":
         options = UnetOptions(args.down_dims, args.embed_dim, args.kernel_size)
     else:
         options = TransformerOptions(args.layers, args.heads, args.width, p_drop_attn=args.dropout)
-    action_dim = data.actions.shape[1]
     return PolicyConfig(
         network=args.network,
         obs_keys=data.obs_keys,
-        action_dim=action_dim,
-        action_names=action_names(action_dim),
+        action_dim=len(data.action_names),
+        action_names=data.action_names,
         horizon=args.horizon,
         n_obs_steps=args.n_obs_steps,
         n_action_steps=args.n_action_steps,
+        step_period=data.step_period,
         network_options=options,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,51 @@ class Chunk:
     latency: float
 
 
+class ObservationHistory:
+    """The last n_obs_steps observations of an episode, as a policy's network takes them."""
+
+    def __init__(self, obs_keys: Sequence[tuple[str, int]], n_obs_steps: int) -> None:
+        self.obs_keys = tuple(obs_keys)
+        self._rows: deque[NDArray[np.float32]] = deque(maxlen=n_obs_steps)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def clear(self) -> None:
+        """Forgets everything: a new episode begins."""
+        self._rows.clear()
+
+    def observe(self, features: Mapping[str, ArrayLike]) -> None:
+        """Takes the observation of one control step: name -> numbers, exactly the obs_keys.
+
+        Before there are n_obs_steps of them, the first is repeated. Raises ValueError on a missing or unknown name,
+        another size, or a number that is not finite; the history is then as before.
+        """
+        row = self._row(features)
+        if not self._rows:
+            self._rows.extend([row] * ((self._rows.maxlen or 1) - 1))
+        self._rows.append(row)
+
+    def stacked(self) -> NDArray[np.float32]:
+        """(To, Do) float32, the newest last, features in the order of obs_keys."""
+        return np.stack(self._rows)
+
+    def _row(self, features: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
+        expected = {name for name, _ in self.obs_keys}
+        if set(features) != expected:
+            missing, unknown = sorted(expected - set(features)), sorted(set(features) - expected)
+            raise ValueError(f"features: missing {missing}, unknown {unknown}; expected exactly {sorted(expected)}")
+        parts = []
+        for name, dim in self.obs_keys:
+            values = np.asarray(features[name], dtype=np.float32)
+            if values.shape != (dim,):
+                raise ValueError(f"feature {name} has shape {values.shape}, expected ({dim},)")
+            if not np.isfinite(values).all():
+                raise ValueError(f"feature {name} is {values.tolist()}, expected finite numbers")
+            parts.append(values)
+        return np.concatenate(parts)
+
+
 class ChunkSampler:
     """Keeps the observation history of one episode and samples chunks from it.
 
@@ -48,7 +93,7 @@ class ChunkSampler:
         self.sampler = "ddim"
         self.num_inference_steps = min(16, policy.config.num_train_timesteps)
         self._episode_seed: int | None = None
-        self._history: deque[NDArray[np.float32]] = deque(maxlen=policy.config.n_obs_steps)
+        self._history = ObservationHistory(policy.config.obs_keys, policy.config.n_obs_steps)
 
     def reset(self, episode_seed: int) -> None:
         """Forgets the history: a new episode begins."""
@@ -56,15 +101,8 @@ class ChunkSampler:
         self._history.clear()
 
     def observe(self, features: Mapping[str, ArrayLike]) -> None:
-        """Takes the observation of one control step: name -> numbers, exactly the policy's obs_keys.
-
-        Before there are n_obs_steps of them, the first is repeated. Raises ValueError on a missing or unknown name,
-        another size, or a number that is not finite; the history is then as before.
-        """
-        row = self._row(features)
-        if not self._history:
-            self._history.extend([row] * (self.policy.config.n_obs_steps - 1))
-        self._history.append(row)
+        """Takes the observation of one control step, as ObservationHistory.observe."""
+        self._history.observe(features)
 
     def sample(self, step: int) -> Chunk:
         """The chunk whose first row is for control step `step`, that of the newest observation.
@@ -73,32 +111,19 @@ class ChunkSampler:
         """
         if self._episode_seed is None or not self._history:
             raise ValueError("no observation yet: call reset(episode_seed) and observe(features) before sample(step)")
+        return self.sample_from(self._history.stacked(), self._episode_seed, step)
+
+    def sample_from(self, history: NDArray[np.float32], episode_seed: int, step: int) -> Chunk:
+        """The same for a history (To, Do) of somebody else's, in the episode of that seed."""
         config = self.policy.config
         begin = time.perf_counter()
-        generator = noise_generator(self.noise_seed, self._episode_seed, step)
         actions = self.policy.sample(
-            torch.from_numpy(np.stack(self._history))[None],
+            torch.from_numpy(history)[None],
             steering=self.steering,
             sampler=self.sampler,
             num_inference_steps=self.num_inference_steps,
-            generators=[generator],
+            generators=[noise_generator(self.noise_seed, episode_seed, step)],
         )
         rows = actions[0, config.n_obs_steps - 1 :].cpu().numpy()
         latency = time.perf_counter() - begin
         return Chunk(rows, config.n_action_steps, step, self.steering, self.sampler, self.num_inference_steps, latency)
-
-    def _row(self, features: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
-        keys = self.policy.config.obs_keys
-        expected = {name for name, _ in keys}
-        if set(features) != expected:
-            missing, unknown = sorted(expected - set(features)), sorted(set(features) - expected)
-            raise ValueError(f"features: missing {missing}, unknown {unknown}; expected exactly {sorted(expected)}")
-        parts = []
-        for name, dim in keys:
-            values = np.asarray(features[name], dtype=np.float32)
-            if values.shape != (dim,):
-                raise ValueError(f"feature {name} has shape {values.shape}, expected ({dim},)")
-            if not np.isfinite(values).all():
-                raise ValueError(f"feature {name} is {values.tolist()}, expected finite numbers")
-            parts.append(values)
-        return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Demonstrations from a robomimic HDF5 file, wholly in memory, and the windows that training cuts from them."""
+"""Demonstrations wholly in memory, from a robomimic HDF5 file, and the windows that training cuts from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from psr_policy.config import PolicyConfig
 LOW_DIM_KEYS = ("object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
 MADE_BY = ("task", "expert", "command", "git_revision", "action_convention")
 ARM_ACTION_NAMES = ("x", "y", "z", "r1", "r2", "r3", "r4", "r5", "r6", "gripper")
+ARM_UNIT_ACTIONS = (3, 4, 5, 6, 7, 8, 9)
+STEP_PERIOD = 0.05  # s, robomimic's 20 Hz
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,27 @@ class Demonstrations:
     """Episodes laid end to end.
 
     obs_keys: (name, dimension) in the order of the columns of obs. obs (N, Do), actions (N, Da), float32, raw units,
-    N steps in all. lengths: steps of each episode, in the order of the rows.
+    N steps in all, step_period seconds apart. lengths: steps of each episode, in the order of the rows.
+    action_names: one for each column of actions; unit_actions: the columns that lie in [-1, 1] by their meaning.
     """
 
     obs_keys: tuple[tuple[str, int], ...]
     obs: Tensor
     actions: Tensor
     lengths: tuple[int, ...]
+    action_names: tuple[str, ...]
+    step_period: float
+    unit_actions: tuple[int, ...] = ()
+
+    def episodes(self, numbers: Sequence[int]) -> Demonstrations:
+        """The episodes of these numbers, at least one, in this order."""
+        obs, actions = (torch.split(rows, list(self.lengths)) for rows in (self.obs, self.actions))
+        return replace(
+            self,
+            obs=torch.cat([obs[number] for number in numbers]),
+            actions=torch.cat([actions[number] for number in numbers]),
+            lengths=tuple(self.lengths[number] for number in numbers),
+        )
 
 
 def load_demonstrations(path: Path | str, obs_keys: Sequence[str], split: str | None = None) -> Demonstrations:
@@ -60,22 +76,22 @@ def load_demonstrations(path: Path | str, obs_keys: Sequence[str], split: str | 
         obs=torch.from_numpy(obs),
         actions=torch.from_numpy(actions),
         lengths=tuple(len(e["actions"]) for e in episodes),
+        action_names=action_names(actions.shape[1]),
+        step_period=STEP_PERIOD,
+        unit_actions=unit_actions(actions.shape[1]),
     )
 
 
 def splits(path: Path | str) -> list[str]:
-    """Names of the lists of episodes (`mask/...`) in a robomimic HDF5 file; none when there is no such file."""
-    if not Path(path).is_file():
-        return []
-    with h5py.File(path, "r") as file:
+    """Names of the lists of episodes (`mask/...`) in a robomimic HDF5 file. Raises as load_demonstrations does."""
+    with _open(Path(path)) as file:
         return sorted(file.get("mask", {}))
 
 
 def provenance(path: Path | str) -> dict[str, str]:
-    """Where demonstrations come from: file name, sha256, and what the file says of its making."""
+    """What a robomimic HDF5 file says of its making."""
     with h5py.File(path, "r") as file:
-        said = {name: str(file["data"].attrs[name]) for name in MADE_BY if name in file["data"].attrs}
-    return {"file": Path(path).name, "sha256": file_sha256(path), **said}
+        return {name: str(file["data"].attrs[name]) for name in MADE_BY if name in file["data"].attrs}
 
 
 def file_sha256(path: Path | str) -> str:
@@ -109,6 +125,12 @@ def action_names(action_dim: int) -> tuple[str, ...]:
     return tuple(f"arm{arm}_{name}" for arm in range(arms) for name in ARM_ACTION_NAMES)
 
 
+def unit_actions(action_dim: int) -> tuple[int, ...]:
+    """Columns of such an action that are rotation or gripper: numbers in [-1, 1] by their meaning."""
+    size = len(ARM_ACTION_NAMES)
+    return tuple(arm * size + column for arm in range(action_dim // size) for column in ARM_UNIT_ACTIONS)
+
+
 def windows(lengths: Sequence[int], config: PolicyConfig) -> Tensor:
     """Row indices of every training window, (W, horizon) int64, into Demonstrations.obs and .actions.
 
@@ -126,15 +148,18 @@ def windows(lengths: Sequence[int], config: PolicyConfig) -> Tensor:
     return torch.cat(found)
 
 
-def _check_file(path: Path, obs_keys: Sequence[str], split: str | None) -> None:
-    """robomimic fills a missing `actions` with zeros and fails on the rest without naming the file: look first."""
+def _open(path: Path) -> h5py.File:
     if not path.is_file():
         raise FileNotFoundError(f"no demonstrations at {path}; record some with `psr demos`")
     try:
-        file = h5py.File(path, "r")
+        return h5py.File(path, "r")
     except OSError as error:
         raise ValueError(f"{path} is not a readable HDF5 file ({error}); record the demonstrations again") from error
-    with file:
+
+
+def _check_file(path: Path, obs_keys: Sequence[str], split: str | None) -> None:
+    """robomimic fills a missing `actions` with zeros and fails on the rest without naming the file: look first."""
+    with _open(path) as file:
         if "data" not in file or not len(file["data"]):
             raise ValueError(f"{path} has no episodes under data/; expected robomimic's data/demo_0, data/demo_1, ...")
         names = list(file["data"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 RANGE_EPS = 1e-4
 STATISTICS = ("min", "max", "mean", "std")
 OBS_NORMALIZATIONS = ("limits", "global_scale")
-ROWS_PER_ARM = 10
 
 
 class LinearField(nn.Module):
@@ -58,10 +59,10 @@ class LinearField(nn.Module):
         self.scale.fill_(1 / largest)
         self.offset.zero_()
 
-    def leave_as_is(self, dims: Tensor) -> None:
+    def leave_as_is(self, dims: Sequence[int]) -> None:
         """Passes the dimensions (indices) through unchanged: for numbers that live in [-1, 1] by their meaning."""
         for name, value in {"scale": 1.0, "offset": 0.0, "min": -1.0, "max": 1.0}.items():
-            getattr(self, name)[dims] = value
+            getattr(self, name)[list(dims)] = value
 
     def problem(self) -> str | None:
         """What makes the field unusable, in words, or None."""
@@ -81,23 +82,22 @@ class Normalizer(nn.Module):
         self.obs = LinearField(obs_dim)
         self.action = LinearField(action_dim)
 
-    def fit(self, obs: Tensor, actions: Tensor, obs_normalization: str = "limits") -> None:
-        """Fits to demonstrations with absolute poses as actions.
+    def fit(
+        self, obs: Tensor, actions: Tensor, obs_normalization: str = "limits", unit_actions: Sequence[int] = ()
+    ) -> None:
+        """Fits to demonstrations: obs (N, Do), actions (N, Da), raw.
 
-        obs (N, Do); actions (N, 10 per arm): positions to [-1, 1] per dimension, rotation and gripper unchanged with
-        limits -1 and 1, as the reference does for robomimic tasks.
+        Each action column goes to [-1, 1]; unit_actions: those that lie there by their meaning (rotation, gripper) stay
+        unchanged with limits -1 and 1, as the reference does for robomimic tasks.
         obs_normalization: "limits" brings each dimension to [-1, 1]; "global_scale" is the reference's single factor.
         Raises ValueError on another name, other shapes, or numbers that are not finite.
         """
         if obs_normalization not in OBS_NORMALIZATIONS:
             expected = ", ".join(OBS_NORMALIZATIONS)
             raise ValueError(f"obs_normalization is {obs_normalization!r}, expected one of: {expected}")
-        if actions.shape[-1] % ROWS_PER_ARM:
-            raise ValueError(f"actions have {actions.shape[-1]} numbers, expected {ROWS_PER_ARM} for each arm")
         if obs_normalization == "limits":
             self.obs.fit(obs)
         else:
             self.obs.fit_global_scale(obs)
         self.action.fit(actions)
-        index = torch.arange(actions.shape[-1])
-        self.action.leave_as_is(index[index % ROWS_PER_ARM >= 3])
+        self.action.leave_as_is(unit_actions)

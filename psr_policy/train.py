@@ -73,7 +73,7 @@ class Trainer:
         self.config, self.settings, self.device = config, settings, torch.device(device)
         _seed_all(settings.seed, INIT, 0)
         self.policy = DiffusionPolicy(config)
-        self.policy.normalizer.fit(train.obs, train.actions, settings.obs_normalization)
+        self.policy.normalizer.fit(train.obs, train.actions, settings.obs_normalization, train.unit_actions)
         self.policy.to(self.device)
         self.averaged = copy.deepcopy(self.policy).eval()
         self.step = 0

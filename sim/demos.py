@@ -103,7 +103,8 @@ def record_demos(
     The file is whole after every episode, so an interrupted recording goes on where it stopped when called again.
     Raises ValueError when the file was made for another task, first seed or expert, or when the expert fails too often.
     """
-    get_task(task)
+    if get_task(task).name not in EXPERTS:
+        raise ValueError(f"task {task} has no scripted expert; expected one of {', '.join(EXPERTS)}")
     if episodes < 1 or workers < 1 or first_seed < 0:
         raise ValueError(
             f"episodes is {episodes}, workers {workers}, first_seed {first_seed}; expected at least 1, 1 and 0"

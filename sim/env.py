@@ -1,4 +1,4 @@
-"""A robosuite task as a plain object: reset with a seed, step with a row of ten numbers, look at it.
+"""A robosuite task as a plain object: reset with a seed, step with a row of numbers, look at it.
 
 Everything an episode does follows from its seed and its rows, bit for bit, whatever the process did before.
 """
@@ -22,10 +22,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Observation:
-    """What is known after a control step. Lengths in m, angles in rad, quaternions xyzw, everything in the world frame.
+    """What is known after a control step. Lengths in m (pixels for PushT), angles in rad, quaternions xyzw, everything
+    in the world frame.
 
-    features: the task's obs_keys, float64. eef_position and eef_quat_xyzw equal robot0_eef_pos and robot0_eef_quat;
-    eef_rotation (3, 3) is the orientation that action rows command (the controller's site, 45 degrees off the former).
+    features: the task's obs_keys, float64. joint_names: none for a task without joints. eef_position and eef_quat_xyzw
+    equal robot0_eef_pos and robot0_eef_quat (PushT: the agent's); eef_rotation (3, 3) is the orientation that action
+    rows command (the controller's site, 45 degrees off the former).
     objects: name -> (position (3), quaternion (4)). step counts the control steps since the reset.
     """
 
@@ -43,7 +45,7 @@ class Observation:
 
 
 class SimEnv:
-    """One robot, one task, optionally one camera."""
+    """One robot, one robosuite task, optionally one camera; the other tasks' environments have the same methods."""
 
     def __init__(self, task: str, camera: CameraConfig | None = None) -> None:
         self.task: Task = get_task(task)
@@ -75,6 +77,10 @@ class SimEnv:
         self._env.step(action)
         self._step += 1
         return self._observe()
+
+    def check_rows(self, rows: ArrayLike) -> None:
+        """Raises ValueError for rows (R, 10) that must not be commanded: not finite, or naming no rotation."""
+        row_to_action(rows)
 
     def images(self) -> CameraImages:
         """What the camera sees now. Raises ValueError when the environment was made without a camera."""

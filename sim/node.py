@@ -20,9 +20,8 @@ from rclpy.task import Future
 
 from psr_ros import qos
 from psr_ros.lifecycle import ERROR, WARN, Status, SuiteNode, run_alone
-from sim.env import CONTROL_FREQUENCY
 from sim.episode import LOCKSTEP, MAX_SEED, MODES, REALTIME, Episode, Outcome, Run, Verdict
-from sim.publishers import CameraPublishers, chunk_from_message, result_message
+from sim.publishers import CameraPublishers, result_message
 from sim.scene import Scene
 from sim.tasks import TASKS
 
@@ -83,7 +82,7 @@ class SimNode(SuiteNode):
 
     def _declare_parameters(self) -> None:
         self.declare("task", "Lift", "Scene and goal of the episodes.", choices=TASKS)
-        mode = "lockstep waits for every chunk, results repeat; realtime is 20 Hz of the wall clock. Read per episode."
+        mode = "lockstep waits for every chunk, results repeat; realtime keeps the wall clock's time. Read per episode."
         self.declare("mode", LOCKSTEP, mode, choices=MODES, live=True)
         limit = "Control steps after which an episode has failed, unless the request says it; 0: the task's own limit."
         self.declare("max_steps", 0, limit, bounds=(0, 1_000_000), live=True)
@@ -105,7 +104,7 @@ class SimNode(SuiteNode):
         )
         self._wall_timers = [
             self.create_wall_timer(WATCH_PERIOD, self._watch),
-            self.create_wall_timer(1 / CONTROL_FREQUENCY, self._tick),
+            self.create_wall_timer(1 / self._scene.task.control_frequency, self._tick),
         ]
         self._show()
 
@@ -147,7 +146,7 @@ class SimNode(SuiteNode):
         if episode is None:
             return
         try:
-            verdict, why = episode.offer(chunk_from_message(message))
+            verdict, why = episode.offer(self._scene.chunk(message))
         except ValueError as error:
             verdict, why = Verdict.REFUSED, str(error)
         if verdict is Verdict.RESTARTED:

@@ -22,14 +22,13 @@ from psr_ros.messages import (
     steering_from_message,
     steering_to_message,
 )
-from sim.actions import row_to_action
-from sim.env import CONTROL_FREQUENCY, Observation, SimEnv
+from sim.env import CONTROL_FREQUENCY, Observation
+from sim.environments import Environment
 from sim.episode import Chunk, Result, Settings
 from sim.rendering import CameraConfig, CameraImages
 from sim.tasks import Task
 
 WORLD = "world"
-STEP = NANOSECONDS // CONTROL_FREQUENCY  # simulated time of a control step
 NOTHING_SAMPLED = Settings(Steering(method="none"), sampler="", num_inference_steps=0, checkpoint="")
 
 
@@ -50,14 +49,15 @@ class ScenePublishers:
         """The clock, the joints and the poses, all with this stamp."""
         header = Header(stamp=stamp, frame_id=WORLD)
         self._clock.publish(Clock(clock=stamp))
-        self._joints.publish(
-            JointState(
-                header=Header(stamp=stamp),
-                name=observation.joint_names,
-                position=observation.joint_positions.tolist(),
-                velocity=observation.joint_velocities.tolist(),
+        if observation.joint_names:
+            self._joints.publish(
+                JointState(
+                    header=Header(stamp=stamp),
+                    name=observation.joint_names,
+                    position=observation.joint_positions.tolist(),
+                    velocity=observation.joint_velocities.tolist(),
+                )
             )
-        )
         self._ee_pose.publish(_pose(header, observation.eef_position, observation.eef_quat_xyzw))
         for name, (position, quat_xyzw) in observation.objects.items():
             self._objects[name].publish(_pose(header, position, quat_xyzw))
@@ -77,7 +77,7 @@ class CameraPublishers:
         node.declare("camera.name", "agentview", "Camera of the scene; drawn only while somebody subscribes.")
         node.declare("camera.width", 256, "Width of the images in pixels.", bounds=(1, 4096))
         node.declare("camera.height", 256, "Height of the images in pixels.", bounds=(1, 4096))
-        rate = "Images per second of simulated time; every control step is 20."
+        rate = "Images per second of simulated time; at most one every control step (20 a second for Lift)."
         node.declare("camera.rate", 10.0, rate, bounds=(0.1, float(CONTROL_FREQUENCY)))
         reliability = (
             "Of the image topics; best_effort loses large images unless the middleware's buffers are enlarged."
@@ -100,13 +100,14 @@ class CameraPublishers:
         self._depth = node.create_publisher(Image, "/camera/depth/image_raw", profile)
         self._info = node.create_publisher(CameraInfo, "/camera/camera_info", profile)
 
-    def publish(self, env: SimEnv, nanoseconds: int) -> None:
+    def publish(self, env: Environment, nanoseconds: int) -> None:
         """Draw and publish colour, depth and calibration, frame "<camera>_optical_frame", if it is time and wanted.
 
         It is time camera.rate times per second, and whenever a scene is shown again. A camera that cannot be drawn is
         reported once and left alone, until the node is configured anew.
         """
-        due = nanoseconds == self._last or nanoseconds // self._period != (nanoseconds - STEP) // self._period
+        before = nanoseconds - step_nanoseconds(env.task)
+        due = nanoseconds == self._last or nanoseconds // self._period != before // self._period
         self._last = nanoseconds
         if self.error or not due or not any(p.get_subscription_count() for p in (self._rgb, self._depth, self._info)):
             return
@@ -154,17 +155,22 @@ def result_message(result: Result, task: str, stamp: Time) -> EpisodeResult:
     )
 
 
-def chunk_from_message(message: ActionChunk) -> Chunk:
-    """The chunk of a message. Raises ValueError, naming field and value, for one that must not be executed.
+def step_nanoseconds(task: Task) -> int:
+    """Simulated time of a control step."""
+    return NANOSECONDS // task.control_frequency
+
+
+def chunk_from_message(message: ActionChunk, env: Environment) -> Chunk:
+    """The chunk of a message. Raises ValueError, naming field and value, for one that must not be executed in env.
 
     step_period must be the simulator's, or 0 for unsaid: the rows of a policy made for another one mean something else.
     """
     horizon, dim, size = message.horizon, message.dim, len(message.data)
     if horizon * dim != size:
         raise ValueError(f"horizon {horizon} x dim {dim} is {horizon * dim}, but data holds {size} numbers")
-    period = duration_to_seconds(message.step_period)
-    if period and abs(period * CONTROL_FREQUENCY - 1) > 1e-6:
-        raise ValueError(f"step_period is {period:g} s, expected {1 / CONTROL_FREQUENCY:g} s")
+    period, frequency = duration_to_seconds(message.step_period), env.task.control_frequency
+    if period and abs(period * frequency - 1) > 1e-6:
+        raise ValueError(f"step_period is {period:g} s, expected {1 / frequency:g} s")
     chunk = Chunk(
         session=message.session,
         episode=message.episode,
@@ -176,7 +182,7 @@ def chunk_from_message(message: ActionChunk) -> Chunk:
         ),
         latency=duration_to_seconds(message.latency),
     )
-    row_to_action(chunk.rows)  # raises for rows that name no rotation
+    env.check_rows(chunk.rows)
     return chunk
 
 

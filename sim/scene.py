@@ -7,15 +7,15 @@ import time
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from psr_interfaces.msg import EpisodeState
+from psr_interfaces.msg import ActionChunk, EpisodeState
 from std_msgs.msg import Header
 
 from psr_ros import qos
 from psr_ros.lifecycle import SuiteNode
 from psr_ros.messages import nanoseconds_to_time
-from sim.env import SimEnv
-from sim.episode import Episode
-from sim.publishers import STEP, CameraPublishers, ScenePublishers
+from sim.environments import make_env
+from sim.episode import Chunk, Episode
+from sim.publishers import CameraPublishers, ScenePublishers, chunk_from_message, step_nanoseconds
 
 
 class Scene:
@@ -27,8 +27,9 @@ class Scene:
 
     def __init__(self, node: SuiteNode, after: int = 0) -> None:
         self._node = node
-        self._env = SimEnv(node.parameter("task"), CameraPublishers.config(node))
+        self._env = make_env(node.parameter("task"), CameraPublishers.config(node))
         self.task = self._env.task
+        self._period = step_nanoseconds(self.task)
         self._topics = ScenePublishers(node, self.task)
         self.camera = CameraPublishers(node)
         self._states = node.create_publisher(EpisodeState, "/episode/state", qos.events())
@@ -47,12 +48,16 @@ class Scene:
         self.observation = self._env.reset(seed)
         self.seed = seed
         self.number += 1
-        self.nanoseconds += STEP
+        self.nanoseconds += self._period
 
     def step(self, row: NDArray[np.float32]) -> None:
-        """Command one row (10,) for one control step."""
+        """Command one row (the task's action_dim,) for one control step."""
         self.observation = self._env.step(row)
-        self.nanoseconds += STEP
+        self.nanoseconds += self._period
+
+    def chunk(self, message: ActionChunk) -> Chunk:
+        """The chunk of a message. Raises ValueError, naming field and value, for one that must not be executed."""
+        return chunk_from_message(message, self._env)
 
     def show(self, episode: Episode | None) -> None:
         """Publish the scene as it stands; the state comes last, so that who has it has everything."""

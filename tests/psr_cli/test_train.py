@@ -6,12 +6,13 @@ import shlex
 import signal
 import sys
 
+import numpy as np
 import pytest
 
 from psr_cli import train
 from psr_cli.main import main
 from psr_policy.checkpoint import load_policy, read_description
-from tests.psr_policy.conftest import write_demos
+from tests.psr_policy.conftest import pusht_arrays, write_demos
 
 SMALL = "--obs-keys object,robot0_eef_pos --steps 6 --batch-size 8 --horizon 8 --n-action-steps 4 --warmup-steps 2"
 NETWORKS = {
@@ -50,6 +51,18 @@ def test_trains_a_policy_whose_card_says_how(psr, capsys, network):
     assert (card["data"]["file"], card["data"]["expert"]) == ("demos.hdf5", "random numbers")
     assert (card["data"]["train_episodes"], card["data"]["valid_episodes"]) == (2, 1)
     assert (card["seed"], card["settings"]["lr"]) == (4, 1e-3)
+
+
+@pytest.mark.parametrize("network", ["unet", "transformer"])
+def test_trains_on_pusht_demonstrations(psr, tmp_path, network):
+    np.savez(tmp_path / "pusht.npz", **pusht_arrays())
+    assert psr("--data pusht.npz --obs-keys keypoint,agent_pos --origin 'made up'", network) == 0
+    policy = load_policy("out")
+    assert policy.config.obs_keys == (("keypoint", 18), ("agent_pos", 2))
+    assert (policy.config.action_names, policy.config.step_period) == (("x", "y"), 0.1)
+    assert policy.action_low.min() > 10  # pixels, not the network's units
+    data = read_description("out")["card"]["data"]
+    assert (data["task"], data["origin"], data["valid_episodes"]) == ("PushT", "made up", 1)
 
 
 def test_stops_when_asked_and_resumes_to_the_same_weights(psr, monkeypatch, tmp_path, capsys):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from psr_policy.config import PolicyConfig, TransformerOptions, UnetOptions
-from psr_policy.dataset import ARM_ACTION_NAMES
+from psr_policy.dataset import ARM_ACTION_NAMES, unit_actions
 from psr_policy.policy import DiffusionPolicy
 
 OBS_KEYS = (("object", 3), ("robot0_eef_pos", 2))
@@ -41,7 +41,9 @@ def tiny_policy(network: str = "unet", seed: int = 0, **changes: Any) -> Diffusi
     """A tiny_config policy with random weights, its normaliser fitted to random data."""
     torch.manual_seed(seed)
     policy = DiffusionPolicy(tiny_config(network, **changes)).eval()
-    policy.normalizer.fit(torch.randn(50, policy.config.obs_dim), torch.rand(50, policy.config.action_dim) * 2 - 1)
+    dims = policy.config.obs_dim, policy.config.action_dim
+    obs, actions = torch.randn(50, dims[0]), torch.rand(50, dims[1]) * 2 - 1
+    policy.normalizer.fit(obs, actions, unit_actions=unit_actions(dims[1]))
     return policy
 
 
@@ -77,6 +79,19 @@ def tiny_policy_fixture() -> Callable[..., DiffusionPolicy]:
 @pytest.fixture(scope="session")
 def write_demonstrations() -> Callable[..., Path]:
     return write_demos
+
+
+def pusht_arrays(lengths: Sequence[int] = (7, 12, 5, 9), seed: int = 0) -> dict[str, np.ndarray]:
+    """Random numbers in the form of the Push-T demonstrations."""
+    rng = np.random.default_rng(seed)
+    steps = sum(lengths)
+    return {
+        "action": rng.uniform(12, 511, (steps, 2)).astype(np.float32),
+        "state": rng.uniform(0, 512, (steps, 5)).astype(np.float32),
+        "keypoint": rng.uniform(0, 512, (steps, 9, 2)).astype(np.float32),
+        "n_contacts": np.zeros((steps, 1), np.float32),
+        "episode_ends": np.cumsum(lengths),
+    }
 
 
 @pytest.fixture

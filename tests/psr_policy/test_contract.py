@@ -13,6 +13,7 @@ from psr_policy.contract import load_contract
 
 ROOT = Path(__file__).resolve().parents[2]
 LIFT = ROOT / "config" / "contracts" / "lift.yaml"
+PUSHT = ROOT / "config" / "contracts" / "pusht.yaml"
 LIFT_KEYS = [("object", 10), ("robot0_eef_pos", 3), ("robot0_eef_quat", 4), ("robot0_gripper_qpos", 2)]
 COLUMNS = ["x", "y", "z", "r1", "r2", "r3", "r4", "r5", "r6", "gripper"]
 
@@ -117,6 +118,27 @@ class TestLift:
                     name=list(observation.joint_names), position=[float(q) for q in observation.joint_positions]
                 ),
             }
+            read = contract.read(messages)
+            assert list(read) == list(observation.features)
+            for name, values in observation.features.items():
+                assert read[name].tobytes() == values.tobytes(), name
+        env.close()
+
+
+class TestPushT:
+    def test_gives_what_the_simulator_observes_bit_for_bit(self):
+        pytest.importorskip("gym_pusht")
+        from sim.environments import make_env
+
+        env = make_env("PushT")
+        contract = load_contract(PUSHT)
+        contract.check(env.task.obs_keys, ("x", "y"), resolve)
+        for observation in (env.reset(7), env.step([100, 200])):
+            messages = {
+                f"/objects/{name}/pose": pose(*([float(v) for v in part] for part in placed))
+                for name, placed in observation.objects.items()
+            }
+            messages["/ee_pose"] = pose(map(float, observation.eef_position), map(float, observation.eef_quat_xyzw))
             read = contract.read(messages)
             assert list(read) == list(observation.features)
             for name, values in observation.features.items():

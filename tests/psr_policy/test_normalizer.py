@@ -65,10 +65,10 @@ class TestPolicyNormalizer:
         torch.manual_seed(0)
         return torch.rand(20, 10 * arms) * 0.5 + 0.1
 
-    def test_positions_fill_the_range_while_rotation_and_gripper_stay(self):
+    def test_positions_fill_the_range_while_unit_actions_stay(self):
         actions = self.actions(arms=2)
         normalizer = Normalizer(3, 20)
-        normalizer.fit(torch.randn(20, 3), actions)
+        normalizer.fit(torch.randn(20, 3), actions, unit_actions=[*range(3, 10), *range(13, 20)])
         out = normalizer.action.normalize(actions)
         for arm in (0, 10):
             torch.testing.assert_close(out[:, arm : arm + 3].amin(0), -torch.ones(3))
@@ -77,6 +77,14 @@ class TestPolicyNormalizer:
             assert normalizer.action.min[arm + 3 : arm + 10].tolist() == [-1] * 7
             assert normalizer.action.max[arm + 3 : arm + 10].tolist() == [1] * 7
             assert torch.equal(normalizer.action.max[arm : arm + 3], actions[:, arm : arm + 3].amax(0))
+
+    def test_every_column_fills_the_range_where_none_is_a_unit_action(self):
+        actions = torch.rand(20, 2) * 500
+        normalizer = Normalizer(3, 2)
+        normalizer.fit(torch.randn(20, 3), actions)
+        out = normalizer.action.normalize(actions)
+        torch.testing.assert_close(out.amin(0), -torch.ones(2))
+        torch.testing.assert_close(out.amax(0), torch.ones(2))
 
     @pytest.mark.parametrize(("name", "offset"), [("limits", False), ("global_scale", True)])
     def test_observations_as_asked(self, name, offset):
@@ -89,7 +97,7 @@ class TestPolicyNormalizer:
         obs, actions = torch.randn(20, 3), self.actions()
         with pytest.raises(ValueError, match="obs_normalization is 'gauss', expected one of: limits, global_scale"):
             normalizer.fit(obs, actions, "gauss")
-        with pytest.raises(ValueError, match="actions have 9 numbers"):
+        with pytest.raises(ValueError, match=r"shape \(20, 9\), expected \(N >= 1, 10\)"):
             normalizer.fit(obs, actions[:, :9])
         with pytest.raises(ValueError, match=r"shape \(20, 2\), expected \(N >= 1, 3\)"):
             normalizer.fit(obs[:, :2], actions)

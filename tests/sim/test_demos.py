@@ -176,6 +176,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match="expected at least 1, 1 and 0"):
             record_demos("Lift", episodes, first_seed, tmp_path / "x.hdf5", workers=workers, command="test")
 
+    def test_a_task_without_an_expert_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="task PushT has no scripted expert; expected one of Lift"):
+            record_demos("PushT", 1, 0, tmp_path / "d.hdf5", command="test")
+        assert not list(tmp_path.iterdir())
+
     def test_an_expert_that_always_fails_ends_the_recording(self, tmp_path, few):
         few.update(dict.fromkeys(range(50), "fail"))
         with pytest.raises(ValueError, match="failed on 11 of 11 seeds"):

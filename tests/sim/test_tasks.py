@@ -16,6 +16,12 @@ def test_lift_has_robomimics_features_in_robomimics_order():
     assert (lift.action_dim, lift.max_steps, lift.objects) == (10, 400, ("cube",))
 
 
+def test_pusht_has_the_reference_s_observation_and_limits():
+    pusht = get_task("PushT")
+    assert pusht.obs_keys == (("keypoint", 18), ("agent_pos", 2))
+    assert (pusht.action_dim, pusht.max_steps, pusht.control_frequency) == (2, 300, 10)
+
+
 def test_every_task_is_filed_under_its_own_name():
     assert all(name == task.name for name, task in TASKS.items())
 
