@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from psr_core.steering import Steering
+from psr_eval.player import EpisodePlayer, Outcome
+
+if TYPE_CHECKING:
+    from psr_policy.config import PolicyConfig
 
 
 @dataclass(frozen=True)
@@ -26,24 +31,23 @@ class RolloutPlan:
     noise_seed: int = 0
     max_steps: int = 0  # 0: the task's own limit
 
+    def check(self) -> None:
+        """Raises ValueError when the policy cannot sample as planned, and as load_policy where there is none."""
+        from psr_policy.checkpoint import read_config
+        from psr_policy.policy import steered_scheduler
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one episode, and the rows that were published for it if they were asked for."""
+        steered_scheduler(read_config(self.checkpoint), self.steering, self.sampler, self.num_inference_steps)
 
-    seed: int
-    success: bool
-    max_reward: float
-    steps: int
-    latencies: list[float]
-    reason: str = ""  # why the episode ended before its time: the policy asked for something impossible
-    chunks: list[np.ndarray] = field(default_factory=list, repr=False)
+    def player(self, config: PolicyConfig) -> EpisodePlayer:
+        """A player with an environment of its own, for a policy of this config."""
+        from sim.environments import make_env
+        from sim.tasks import get_task
 
-    def to_dict(self) -> dict[str, Any]:
-        """The outcome without its chunks, for JSON."""
-        fields = asdict(self)
-        del fields["chunks"]
-        return fields
+        return EpisodePlayer(make_env(self.task), config, self.max_steps or get_task(self.task).max_steps)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {**asdict(self), "checkpoint": str(self.checkpoint)}
 
 
 class Rollouts:
@@ -54,41 +58,26 @@ class Rollouts:
 
         from psr_policy.checkpoint import load_policy
         from psr_policy.chunker import ChunkSampler
-        from sim.env import SimEnv
-        from sim.tasks import TASKS
 
         torch.set_num_threads(1)
         self.chunker = ChunkSampler(load_policy(plan.checkpoint), noise_seed=plan.noise_seed)
         self.chunker.steering = plan.steering
         self.chunker.sampler = plan.sampler
         self.chunker.num_inference_steps = plan.num_inference_steps
-        self.env = SimEnv(plan.task)
-        self.max_steps = plan.max_steps or TASKS[plan.task].max_steps
+        self.player = plan.player(self.chunker.policy.config)
 
     def run(self, seed: int, keep_chunks: bool = False) -> Outcome:
         """One episode from the initial state of `seed` to its success or the step limit."""
-        observation = self.env.reset(seed)
-        self.chunker.reset(seed)
-        self.chunker.observe(observation.features)
+        player, chunker = self.player, self.chunker
+        player.begin(seed)
         chunks: list[np.ndarray] = []
         latencies: list[float] = []
-        max_reward, reason = 0.0, ""
-        while not (reason or observation.success or observation.step >= self.max_steps):
-            chunk = self.chunker.sample(observation.step)
+        while not player.over:
+            chunk = chunker.sample_from(player.history, seed, player.step)
             latencies.append(chunk.latency)
-            if keep_chunks:
-                chunks.append(chunk.rows)
-            for row in chunk.rows[: chunk.n_action_steps]:
-                try:
-                    observation = self.env.step(row)
-                except ValueError as error:
-                    reason = f"step {observation.step}: {error}"
-                    break
-                self.chunker.observe(observation.features)
-                max_reward = max(max_reward, observation.reward)
-                if observation.success or observation.step >= self.max_steps:
-                    break
-        return Outcome(seed, observation.success, max_reward, observation.step, latencies, reason, chunks)
+            chunks += [chunk.rows] * keep_chunks
+            player.play(chunk.rows)
+        return player.outcome(latencies, chunks)
 
 
 _rollouts: Rollouts | None = None
@@ -96,6 +85,7 @@ _rollouts: Rollouts | None = None
 
 def _start_worker(plan: RolloutPlan) -> None:
     global _rollouts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one ends the others
     _rollouts = Rollouts(plan)
 
 
@@ -104,20 +94,35 @@ def _run_in_worker(seed: int) -> Outcome:
     return _rollouts.run(seed)
 
 
-def run_episodes(plan: RolloutPlan, seeds: range, workers: int = 1) -> Iterator[Outcome]:
-    """Outcomes of the seeds, in any order, as they finish; each is the same whatever the number of workers."""
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, expected 1 or more")
-    if workers == 1:
+def run_episodes(plan: RolloutPlan, seeds: Sequence[int], workers: int = 1, batch: int = 1) -> Iterator[Outcome]:
+    """Outcomes of the seeds, in any order, as they finish; each is the same whatever the number of workers.
+
+    batch: rows of a network call. 1: each worker has its own network and calls it as the policy node does, bit for bit.
+    More: the workers have environments only, and this process calls the network for all of them at once
+    (psr_eval.batched), which is faster. Raises ValueError, before anything runs, for a plan that cannot be followed.
+    """
+    for name, value in (("workers", workers), ("batch", batch)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected 1 or more")
+    plan.check()
+    if batch > 1 and seeds:
+        from psr_eval.batched import run_batched
+        from psr_policy.checkpoint import load_policy
+
+        yield from run_batched(plan, load_policy(plan.checkpoint), seeds, workers, batch)
+    elif workers == 1:
         rollouts = Rollouts(plan)
         yield from (rollouts.run(seed) for seed in seeds)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _start_worker, (plan,)) as pool:
-        yield from pool.imap_unordered(_run_in_worker, seeds)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(workers, _start_worker, (plan,)) as pool:
+            yield from pool.imap_unordered(_run_in_worker, seeds)
 
 
-def progress_line(done: int, total: int, successes: int, started: float) -> str:
-    """Text such as "12/100 episodes, 11 successes, 40 s left" for a run that began at time.monotonic() `started`."""
-    left = (time.monotonic() - started) / max(done, 1) * (total - done)
+def progress_line(done: int, total: int, successes: int, started: float, before: int = 0) -> str:
+    """Text such as "12/100 episodes, 11 successes, 40 s left" for a run that began at time.monotonic() `started`.
+
+    before: how many of the done had been done by then.
+    """
+    left = (time.monotonic() - started) / max(done - before, 1) * (total - done)
     return f"{done}/{total} episodes, {successes} successes, {left:.0f} s left"

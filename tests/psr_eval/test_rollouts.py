@@ -66,14 +66,14 @@ class TestRollouts:
 
     def test_an_impossible_action_fails_the_episode_and_says_why(self, checkpoint, monkeypatch):
         rollouts = Rollouts(_plan(checkpoint))
-        sample = rollouts.chunker.sample
+        sample = rollouts.chunker.sample_from
 
-        def without_rotation(step):
-            chunk = sample(step)
+        def without_rotation(*address):
+            chunk = sample(*address)
             chunk.rows[3, 3:9] = 0.0
             return chunk
 
-        monkeypatch.setattr(rollouts.chunker, "sample", without_rotation)
+        monkeypatch.setattr(rollouts.chunker, "sample_from", without_rotation)
         outcome = rollouts.run(7)
         assert (outcome.success, outcome.steps) == (False, 3)
         assert outcome.reason.startswith("step 3: first row of rot6d")
@@ -85,9 +85,25 @@ class TestRollouts:
 
         assert outcomes(2) == outcomes(1)
 
+    def test_a_batched_episode_is_the_single_one_but_for_last_bits(self, checkpoint):
+        single, batched = (next(run_episodes(_plan(checkpoint), [7], batch=batch)) for batch in (1, 2))
+        assert (batched.seed, batched.success, batched.steps) == (single.seed, single.success, single.steps)
+        assert batched.max_reward == pytest.approx(single.max_reward, abs=1e-3)
+        assert len(batched.latencies) == len(single.latencies) == 2
+
+    def test_no_batch_is_refused(self, checkpoint):
+        with pytest.raises(ValueError, match="batch is 0, expected 1 or more"):
+            next(run_episodes(_plan(checkpoint), range(1), 1, 0))
+
     def test_no_workers_are_refused(self, checkpoint):
         with pytest.raises(ValueError, match="workers is 0, expected 1 or more"):
             next(run_episodes(_plan(checkpoint), range(1), 0))
+
+    def test_a_plan_that_cannot_be_followed_is_refused_before_anything_runs(self, checkpoint, monkeypatch):
+        monkeypatch.setattr("psr_eval.rollouts.Rollouts", None)
+        for changes, told in (({"steering": Steering(method="nns")}, "cannot take"), ({"sampler": "euler"}, "sampler")):
+            with pytest.raises(ValueError, match=told):
+                next(run_episodes(_plan(checkpoint, **changes), range(1), 2))
 
     def test_progress_says_how_far_it_is(self):
         assert progress_line(3, 10, 2, 0.0).startswith("3/10 episodes, 2 successes, ")
@@ -96,7 +112,10 @@ class TestRollouts:
 class TestEvalCommand:
     def test_prints_the_rate_and_writes_every_episode(self, checkpoint, tmp_path, capsys):
         out = tmp_path / "deep" / "eval.json"
-        words = f"eval --checkpoint {checkpoint} --episodes 2 --max-steps {STEPS} --steps 2 --k 1.5 --out {out}".split()
+        words = (
+            f"eval --checkpoint {checkpoint} --episodes 2 --max-steps {STEPS} --steps 2 --k 1.5 --batch 1 --workers 1"
+        )
+        words = f"{words} --out {out}".split()
         assert main(words) == 0
         assert "psr k=1.5 σ=1" in capsys.readouterr().out
         report = json.loads(out.read_text())
@@ -104,8 +123,35 @@ class TestEvalCommand:
         assert [episode["seed"] for episode in report["episodes"]] == [100_000, 100_001]
         assert report["successes"] == sum(episode["success"] for episode in report["episodes"])
 
+    def test_takes_every_field_of_the_steering(self, checkpoint, tmp_path, capsys):
+        out = tmp_path / "eval.json"
+        words = f"eval --checkpoint {checkpoint} --episodes 1 --max-steps 3 --steps 2 --k 2 --sigma .1 --out {out}"
+        words += " --batch 1 --workers 1"
+        assert main([*words.split(), "--integrator", "gaussian2"]) == 0
+        assert json.loads(out.read_text())["steering"] == Steering(2.0, 0.1, "psr", "gaussian2").to_dict()
+
+    def test_goes_on_where_it_was_interrupted(self, checkpoint, tmp_path, capsys, monkeypatch):
+        out = tmp_path / "eval.json"
+        words = f"eval --checkpoint {checkpoint} --max-steps 3 --steps 1 --batch 1 --workers 1 --out {out}".split()
+        assert main([*words, "--episodes", "1"]) == 0
+        played = []
+        run = Rollouts.run
+        monkeypatch.setattr(Rollouts, "run", lambda self, seed: played.append(seed) or run(self, seed))
+        assert main([*words, "--episodes", "2"]) == 0
+        assert played == [100_001]
+        assert [episode["seed"] for episode in json.loads(out.read_text())["episodes"]] == [100_000, 100_001]
+        assert main([*words, "--episodes", "2", "--k", "2"]) == 2
+        assert "holds episodes with steering" in capsys.readouterr().err
+
+    def test_refuses_in_one_line_what_the_sampler_cannot_do(self, checkpoint, capsys):
+        assert main(f"eval --checkpoint {checkpoint} --method nns".split()) == 2
+        streams = capsys.readouterr()
+        assert (streams.out, streams.err.count("\n")) == ("", 1)
+        assert "DDIMScheduler cannot take steering.method 'nns'" in streams.err
+
     def test_writes_the_rate_into_the_card(self, checkpoint):
-        assert main(f"eval --checkpoint {checkpoint} --episodes 1 --max-steps 3 --steps 1 --card".split()) == 0
+        words = f"eval --checkpoint {checkpoint} --episodes 1 --max-steps 3 --steps 1 --batch 1 --workers 1 --card"
+        assert main(words.split()) == 0
         load_policy(checkpoint)  # still whole
         evaluation = read_description(checkpoint)["card"]["evaluation"]
         assert (evaluation["n"], evaluation["first_seed"]) == (1, 100_000)

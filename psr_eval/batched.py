@@ -1,0 +1,170 @@
+"""Many episodes at a time: environments in worker processes, one padded network call for all whose chunk is due.
+
+The network answers a row of its batch with the same bits whatever stands in the other rows, as long as the batch has
+the same size. So calls are padded to one size, and an outcome depends on the plan and its seed alone: not on the number
+of workers, nor on who else was in the batch. (Another batch size moves the last bits of a chunk.)
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from psr_core.seeds import noise_generator
+from psr_eval.player import EpisodePlayer, Outcome
+from psr_policy.config import PolicyConfig
+from psr_policy.policy import DiffusionPolicy
+
+GROUPS = 2  # environments for one row of the batch: while one computes, the other's chunk is sampled
+
+
+@dataclass
+class _Slot:
+    """The main process's view of one environment: which episode it plays and what its next chunk follows from."""
+
+    index: int
+    seed: int = -1
+    step: int = 0
+    history: NDArray[np.float32] | None = None
+    latencies: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A worker's answer: slot `index` needs the chunk that follows from history, or, with no history, has ended."""
+
+    index: int
+    step: int
+    history: NDArray[np.float32] | None
+    outcome: Outcome | None
+
+
+def run_batched(
+    plan: Any, policy: DiffusionPolicy, seeds: Sequence[int], workers: int, batch: int
+) -> Iterator[Outcome]:
+    """Outcomes of the seeds, in any order, as they finish. plan: a RolloutPlan; batch: rows of a network call.
+
+    Leaving the iteration ends the workers. Raises RuntimeError when a worker dies.
+    """
+    count = min(GROUPS * batch, len(seeds))
+    slots, todo = [_Slot(index) for index in range(count)], deque(seeds)
+    with _Workers(plan, policy.config, min(workers, count)) as crew:
+        busy = count
+        for slot in slots:
+            _begin(slot, todo.popleft(), crew)
+        due: list[_Slot] = []
+        while busy:
+            for answer in crew.answers(block=len(due) < min(batch, busy)):
+                slot = slots[answer.index]
+                if answer.outcome is None:
+                    slot.step, slot.history = answer.step, answer.history
+                    due.append(slot)
+                    continue
+                yield Outcome(**{**vars(answer.outcome), "latencies": slot.latencies})
+                if todo:
+                    _begin(slot, todo.popleft(), crew)
+                else:
+                    busy -= 1
+            if due and len(due) >= min(batch, busy):
+                now, due = due[:batch], due[batch:]
+                for slot, rows in zip(now, _sample(plan, policy, now, batch), strict=True):
+                    crew.tell(slot.index, rows)
+
+
+def _begin(slot: _Slot, seed: int, crew: _Workers) -> None:
+    slot.seed, slot.latencies = seed, []
+    crew.tell(slot.index, seed)
+
+
+def _sample(plan: Any, policy: DiffusionPolicy, slots: list[_Slot], batch: int) -> NDArray[np.float32]:
+    """Chunks (len(slots), R, Da), R counted from the present step on, from one call of `batch` rows."""
+    padded = slots + [slots[0]] * (batch - len(slots))
+    begin = time.perf_counter()
+    actions = policy.sample(
+        torch.from_numpy(np.stack([slot.history for slot in padded])),
+        steering=plan.steering,
+        sampler=plan.sampler,
+        num_inference_steps=plan.num_inference_steps,
+        generators=[noise_generator(plan.noise_seed, slot.seed, slot.step) for slot in padded],
+    )
+    latency = time.perf_counter() - begin
+    for slot in slots:
+        slot.latencies.append(latency)
+    rows: NDArray[np.float32] = actions[: len(slots), policy.config.n_obs_steps - 1 :].cpu().numpy()
+    return rows
+
+
+class _Workers:
+    """Processes that hold the environments; slot i lives in worker i modulo their number."""
+
+    def __init__(self, plan: Any, config: PolicyConfig, number: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connections: list[Connection] = []
+        self._processes = []
+        for _ in range(number):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, plan, config), daemon=True)
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+    def tell(self, index: int, what: int | NDArray[np.float32]) -> None:
+        """A seed to begin with, or the rows to play."""
+        self._connections[index % len(self._connections)].send((index, what))
+
+    def answers(self, block: bool) -> Iterator[_Due]:
+        """What has arrived; with `block`, waits until something has."""
+        for connection in wait(self._connections, None if block else 0):
+            try:
+                answer = connection.recv()  # type: ignore[union-attr]
+            except (EOFError, OSError):
+                raise RuntimeError("a worker process ended unexpectedly; its own message stands above") from None
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+
+def _serve(connection: Connection, plan: Any, config: PolicyConfig) -> None:
+    """A worker's life: plays what it is told to, until nobody tells it anything any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one ends the others
+    torch.set_num_threads(1)
+    players: dict[int, EpisodePlayer] = {}
+    try:
+        while True:
+            index, what = connection.recv()
+            if index not in players:
+                players[index] = plan.player(config)
+            player = players[index]
+            if isinstance(what, int):
+                player.begin(what)
+            else:
+                player.play(what)
+            over = player.over
+            connection.send(
+                _Due(index, player.step, None if over else player.history, player.outcome([]) if over else None)
+            )
+    except (EOFError, BrokenPipeError):
+        return  # the main process has left, and says why itself
+    except Exception as error:
+        connection.send(error)
