@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from psr_cli.progress import Progress
 
 DESCRIPTION = """Draws images with DDIM, DDPM and EulerDiscrete, stock and steered, from the same prompts and the same
 noise, and puts them into one table. FID and CLIP score need weights on disk; the images are made without them, too."""
@@ -57,11 +58,13 @@ def run(args: argparse.Namespace) -> int:
     for name, reason in (("FID", weights.fid_lacks(plan.images)), ("CLIP", weights.clip_lacks())):
         if reason:
             print(f"the {name} column will stay empty: {reason}", file=sys.stderr)
-    progress = _Progress()
+    progress = Progress("images")
     try:
-        made = generate(plan, args.out, progress.images)
+        made = generate(plan, args.out, progress.count)
         progress.end(f"{made} images made, {plan.images * len(plan.rows) - made} were there")
-        measured = measure(plan, args.out, weights, progress.rows)
+        measured = measure(
+            plan, args.out, weights, lambda done, rows, name: progress.say(f"measuring {done}/{rows} rows ({name})")
+        )
         progress.end()
         files = write_report(plan, measured, args.out)
     except KeyboardInterrupt:
@@ -81,44 +84,3 @@ def _plan(args: argparse.Namespace) -> Any:
     rows += guidance_sweep(rows, args.guidance_sweep)
     same = ("model", "steps", "seed", "images_per_prompt", "batch_size", "height", "width", "device", "dtype")
     return ImagePlan(prompts=read_prompts(args.prompts), rows=rows, **{name: getattr(args, name) for name in same})
-
-
-class _Progress:
-    """Lines on stderr: one that is overwritten on a terminal, otherwise one every ten seconds."""
-
-    def __init__(self) -> None:
-        self._started = self._shown = time.monotonic()
-        self._terminal = sys.stderr.isatty()
-
-    def images(self, made: int, to_make: int, row: str) -> None:
-        if made == 0:  # loading the model is over
-            self._started = time.monotonic()
-            self._say(f"{to_make} images to make", last=True)
-            return
-        left = (time.monotonic() - self._started) / made * (to_make - made)
-        self._say(f"{made}/{to_make} images, {_duration(left)} left ({row})", last=made == to_make)
-
-    def rows(self, done: int, rows: int, name: str) -> None:
-        self._say(f"measuring {done}/{rows} rows ({name})")
-
-    def end(self, text: str = "") -> None:
-        if self._terminal:
-            print("\r\033[K", end="", file=sys.stderr)
-        if text:
-            print(text, file=sys.stderr)
-
-    def _say(self, text: str, last: bool = False) -> None:
-        now = time.monotonic()
-        if self._terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif last or now - self._shown >= 10:
-            self._shown = now
-            print(text, file=sys.stderr, flush=True)
-
-
-def _duration(seconds: float) -> str:
-    """Such as "40 s", "12 min" or "3 h 05 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

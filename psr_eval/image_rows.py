@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import diffusers
-import yaml
 
 from psr_core.steering import Steering
+from psr_eval.yaml_rows import check_fields, read_yaml_rows, steering_fields
 
 STOCK = Steering(method="none")
 
@@ -43,39 +43,17 @@ def read_rows(path: Path, guidance: float = 7.5) -> list[Row]:
 
     Raises FileNotFoundError, or ValueError naming the file, the row and what is wrong with it.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"settings {path} do not exist; give a YAML file like config/reproduce/image.yaml")
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
-    entries = document.get("rows") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or not entries or set(document) != {"rows"}:
-        raise ValueError(f"{path}: expected one key, rows, with a list; see config/reproduce/image.yaml")
-    rows = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            rows.append(_row(entry, guidance))
-        except ValueError as error:
-            name = entry.get("name", "") if isinstance(entry, dict) else ""
-            raise ValueError(f"{path}: row {number} {name}: {error}") from None
-    return rows
+    return read_yaml_rows(path, lambda entry: [_row(entry, guidance)], "config/reproduce/image.yaml")
 
 
 def _row(entry: Any, guidance: float) -> Row:
-    expected = ", ".join(Row.__dataclass_fields__)
-    if not isinstance(entry, Mapping) or not {"name", "scheduler"} <= set(entry):
-        raise ValueError(f"is {entry!r}, expected name and scheduler, and if wanted steering and guidance")
-    if unknown := set(entry) - set(Row.__dataclass_fields__):
-        raise ValueError(f"unknown field {', '.join(map(str, sorted(unknown, key=str)))}; expected some of: {expected}")
+    check_fields(entry, ("name", "scheduler"), ("steering", "guidance"))
     scheduler, scale = str(entry["scheduler"]), entry.get("guidance", guidance)
     if not (scheduler.endswith("Scheduler") and hasattr(diffusers, scheduler)):
         raise ValueError(f"scheduler {scheduler!r} is no scheduler class of diffusers; DDIMScheduler is one")
     if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not (math.isfinite(scale) and scale >= 0):
         raise ValueError(f"guidance is {scale!r}, expected a number of at least 0")
-    fields = entry.get("steering")
-    if fields is not None and not isinstance(fields, Mapping):
-        raise ValueError(f"steering is {fields!r}, expected fields such as {{k: 0.95, sigma: 1.0}}")
+    fields = steering_fields(entry)
     row = Row(str(entry["name"]), scheduler, STOCK if fields is None else Steering.from_dict(fields), float(scale))
     if not row.slug:
         raise ValueError(f"name is {entry['name']!r}, expected at least one letter or digit")

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from psr_cli.main import main
-from psr_cli.reproduce_image import _duration
 from psr_eval.image_report import SHOWN_PROMPTS
 from tests.tiny_pipelines import tiny_clip, tiny_inception, tiny_stable_diffusion
 
@@ -145,7 +144,3 @@ def test_a_broken_network_is_named_and_the_images_stay(reproduce, tmp_path, caps
     assert reproduce("--model model --settings rows.yaml --inception broken.pt --reference real") == 2
     assert "broken.pt is no TorchScript file" in capsys.readouterr().err
     assert len(list((tmp_path / "out").glob("*/*.png"))) == 4
-
-
-def test_durations_are_readable():
-    assert [_duration(s) for s in (3.4, 600, 3599, 11100)] == ["3 s", "10 min", "1 h 00 min", "3 h 05 min"]

@@ -1,0 +1,52 @@
+"""Tables whose rows are given in a YAML file: one key, rows, with a list of mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+Row = TypeVar("Row")
+
+
+def read_yaml_rows(path: Path, make: Callable[[Any], Iterable[Row]], example: str) -> list[Row]:
+    """What `make` makes of the entries, in their order. example: a file to point to where this one is of another form.
+
+    Raises FileNotFoundError, or ValueError naming the file, the entry and what `make` says is wrong with it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"settings {path} do not exist; give a YAML file like {example}")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+    entries = document.get("rows") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries or set(document) != {"rows"}:
+        raise ValueError(f"{path}: expected one key, rows, with a list; see {example}")
+    rows: list[Row] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            rows += make(entry)
+        except ValueError as error:
+            name = f" {entry['name']}" if isinstance(entry, dict) and "name" in entry else ""
+            raise ValueError(f"{path}: row {number}{name}: {error}") from None
+    return rows
+
+
+def check_fields(entry: Any, required: Collection[str], optional: Collection[str]) -> None:
+    """Raises ValueError unless an entry is a mapping with the required fields and none that is unknown."""
+    if not isinstance(entry, Mapping) or not set(required) <= set(entry):
+        raise ValueError(f"is {entry!r}, expected {' and '.join(required)}, and if wanted {' and '.join(optional)}")
+    if unknown := set(entry) - {*required, *optional}:
+        expected = ", ".join([*required, *optional])
+        raise ValueError(f"unknown field {', '.join(map(str, sorted(unknown, key=str)))}; expected some of: {expected}")
+
+
+def steering_fields(entry: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields under `steering`, None where it is left out. Raises ValueError when it is no mapping."""
+    fields = entry.get("steering")
+    if fields is not None and not isinstance(fields, Mapping):
+        raise ValueError(f"steering is {fields!r}, expected fields such as {{k: 0.95, sigma: 1.0}}")
+    return None if fields is None else {str(name): value for name, value in fields.items()}
