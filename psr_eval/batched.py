@@ -54,8 +54,10 @@ def run_batched(
 ) -> Iterator[Outcome]:
     """Outcomes of the seeds, in any order, as they finish. plan: a RolloutPlan; batch: rows of a network call.
 
-    Leaving the iteration ends the workers. Raises RuntimeError when a worker dies.
+    Leaving the iteration ends the workers. Uses one torch thread, for their number moves last bits, too. Raises
+    RuntimeError when a worker dies.
     """
+    torch.set_num_threads(1)
     count = min(GROUPS * batch, len(seeds))
     slots, todo = [_Slot(index) for index in range(count)], deque(seeds)
     with _Workers(plan, policy.config, min(workers, count)) as crew:
