@@ -172,6 +172,12 @@ def _check_names_and_shapes(path: Path, expected: Mapping[str, Tensor], found: M
             f"{path} has no normaliser statistics ({missing[0]} and {len(missing) - 1} more are missing); "
             "without them actions have no units: save the policy again with its normaliser"
         )
+    if faults := misfits(expected, found):
+        raise ValueError(f"{path} does not fit the config in {DESCRIPTION}: {faults}")
+
+
+def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What is missing, unexpected or of another shape among the tensors found, the first three in words; else ""."""
     faults = [f"{name} is missing" for name in expected if name not in found]
     faults += [f"{name} is unexpected" for name in found if name not in expected]
     faults += [
@@ -179,9 +185,8 @@ def _check_names_and_shapes(path: Path, expected: Mapping[str, Tensor], found: M
         for name, tensor in expected.items()
         if name in found and found[name].shape != tensor.shape
     ]
-    if faults:
-        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise ValueError(f"{path} does not fit the config in {DESCRIPTION}: {'; '.join(faults[:3])}{more}")
+    more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+    return "; ".join(faults[:3]) + more
 
 
 def _check_values(folder: Path, policy: DiffusionPolicy, tensors: Mapping[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from psr_policy.checkpoint import misfits
 from psr_policy.config import PolicyConfig
 from psr_policy.policy import DiffusionPolicy
 
@@ -114,16 +115,8 @@ def numbered(name: str, count: int) -> tuple[str, ...]:
 
 
 def _check(source: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    faults = [f"{name} is missing" for name in expected if name not in found]
-    faults += [f"{name} is unexpected" for name in found if name not in expected]
-    faults += [
-        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
-    ]
-    if faults:
-        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise ValueError(f"{source}: weights do not fit the configuration beside them: {'; '.join(faults[:3])}{more}")
+    if faults := misfits(expected, found):
+        raise ValueError(f"{source}: weights do not fit the configuration beside them: {faults}")
     for name, tensor in found.items():
         if not tensor.is_floating_point():
             raise ValueError(f"{source}: {name} has type {tensor.dtype}, expected floating-point numbers")
