@@ -104,6 +104,10 @@ class TestRollouts:
         for changes, told in (({"steering": Steering(method="nns")}, "cannot take"), ({"sampler": "euler"}, "sampler")):
             with pytest.raises(ValueError, match=told):
                 next(run_episodes(_plan(checkpoint, **changes), range(1), 2))
+        with pytest.raises(
+            ValueError, match="but task PushT shows .*'keypoint': 18.*choose the task it was trained on"
+        ):
+            next(run_episodes(RolloutPlan("PushT", checkpoint), range(1)))
 
     def test_progress_says_how_far_it_is(self):
         assert progress_line(3, 10, 2, 0.0).startswith("3/10 episodes, 2 successes, ")
