@@ -1,7 +1,7 @@
 """Gaussian mixtures, for which everything is known: density, samples, target p̄_k and exact noise prediction.
 
     name: two_modes
-    note: where the numbers come from
+    note: where the numbers come from      # may be left out
     sigma: 0.2                             # σ that steering uses on this mixture
     modes:
       - {weight: 0.5, mean: [0, 1], std: 0.2}                     # isotropic
@@ -146,11 +146,11 @@ def load_mixture(path: Path | str) -> NamedMixture:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    fields = _fields(str(path), content, {"name", "note", "sigma", "modes"}, set())
-    name, note = fields["name"], fields["note"]
+    fields = _fields(str(path), content, {"name", "sigma", "modes"}, {"note"})
+    name, note = fields["name"], fields.get("note", "")
     if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):  # names files, too
         raise ValueError(f"{path}: name is {name!r}, expected text of letters, digits, _ and -")
-    if not isinstance(note, str) or not note.strip():
+    if not isinstance(note, str):
         raise ValueError(f"{path}: note is {note!r}, expected text")
     sigma = _number(f"{path}: sigma", fields["sigma"], positive=True)
     if not isinstance(fields["modes"], list) or not fields["modes"]:
@@ -208,7 +208,8 @@ def _fields(place: str, content: Any, required: set[str], optional: set[str]) ->
     if not isinstance(content, dict):
         raise ValueError(f"{place} is {content!r}, expected the fields {', '.join(sorted(required | optional))}")
     if missing := required - content.keys():
-        raise ValueError(f"{place} lacks {', '.join(sorted(missing))}")
+        expected = ", ".join(sorted(required))
+        raise ValueError(f"{place} lacks {', '.join(sorted(missing))}; expected at least: {expected}")
     if unknown := [str(name) for name in content if name not in required | optional]:
         expected = ", ".join(sorted(required | optional))
         raise ValueError(f"{place} has no field {', '.join(sorted(unknown))}; expected some of: {expected}")

@@ -310,7 +310,7 @@ class TestFile:
     @pytest.mark.parametrize(
         "head, message",
         [
-            ("name: mine\nsigma: 0.2\n", "lacks note"),
+            ("name: mine\nnote: x\n", "lacks sigma; expected at least: modes, name, sigma"),
             ("name: 3\nnote: x\nsigma: 0.2\n", "name is 3, expected text"),
             ("name: ../mine\nnote: x\nsigma: 0.2\n", "name is '../mine', expected text of letters, digits"),
             ("name: mine\nnote: 3\nsigma: 0.2\n", "note is 3, expected text"),
@@ -322,6 +322,9 @@ class TestFile:
     def test_names_what_is_wrong_in_the_head(self, write, head, message):
         with pytest.raises(ValueError, match=message):
             load_mixture(write(["{weight: 1, mean: [0], std: 1}"], head))
+
+    def test_a_note_is_not_needed(self, write):
+        assert load_mixture(write(["{weight: 1, mean: [0], std: 1}"], "name: mine\nsigma: 0.2\n")).note == ""
 
     def test_refuses_a_file_without_modes(self, tmp_path):
         path = tmp_path / "mixture.yaml"
