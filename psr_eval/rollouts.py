@@ -35,16 +35,22 @@ class RolloutPlan:
         """Raises ValueError when the policy is not for the task, or cannot sample as planned; as load_policy, too."""
         from psr_policy.checkpoint import read_config
         from psr_policy.policy import steered_scheduler
+
+        config = read_config(self.checkpoint)
+        self.check_task(config)
+        steered_scheduler(config, self.steering, self.sampler, self.num_inference_steps)
+
+    def check_task(self, config: PolicyConfig) -> None:
+        """Raises ValueError when a policy of this config observes or commands something else than the task."""
         from sim.tasks import get_task
 
-        config, task = read_config(self.checkpoint), get_task(self.task)
+        task = get_task(self.task)
         if (dict(config.obs_keys), config.action_dim) != (dict(task.obs_keys), task.action_dim):
             raise ValueError(
                 f"{self.checkpoint} observes {dict(config.obs_keys)} and commands {config.action_dim} numbers, but "
                 f"task {self.task} shows {dict(task.obs_keys)} and takes {task.action_dim}; choose the task it was "
                 "trained on"
             )
-        steered_scheduler(config, self.steering, self.sampler, self.num_inference_steps)
 
     def player(self, config: PolicyConfig) -> EpisodePlayer:
         """A player with an environment of its own, for a policy of this config."""

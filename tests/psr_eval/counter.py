@@ -46,6 +46,9 @@ class CountingPlan(RolloutPlan):
 
     fatal: int = -1
 
+    def check_task(self, config) -> None:
+        """Every policy will do."""
+
     def player(self, config) -> EpisodePlayer:
         return SeededPlayer(Counter(), config, max_steps=0, fatal=self.fatal)
 
