@@ -7,7 +7,6 @@ noise, and a result depends neither on workers nor on what ran before. Source: t
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from psr_core.mixtures import GaussianMixture, NamedMixture
 from psr_core.samplers import cosine_levels, sample_ancestral, sample_ode
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
-from psr_policy.checkpoint import write_whole
+from psr_eval.kept import KeptResults
 
 KS = (10.0, 0.25)
 STEPS = (5, 10, 20, 50, 100, 500)
@@ -221,22 +220,18 @@ def run_cells(
 
     workers: threads, of one core each. report is given a line about once a second. Ctrl-C keeps what is done.
     """
-    results = read_kept(kept)
-    missing = [cell for cell in cells if _key(cell.settings()) not in results]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.open("a", encoding="utf-8") as file:
-        started = last = time.monotonic()
-        done, total = 0.0, sum(map(_work, missing))
-        for number, (cell, result) in enumerate(zip(missing, in_threads(run_cell, missing, workers), strict=True), 1):
-            file.write(json.dumps(asdict(result), allow_nan=False) + "\n")
-            file.flush()
-            results[_key(result.settings)] = result
-            done += _work(cell)
-            now = time.monotonic()
-            if now - last > 1 or number == len(missing):
-                report(f"{number}/{len(missing)} cells, {(now - started) * (total - done) / done:.0f} s left")
-                last = now
-    return [results[_key(cell.settings())] for cell in cells]
+    results = KeptResults(kept)
+    missing = [cell for cell in cells if results.get(cell.settings()) is None]
+    started = last = time.monotonic()
+    done, total = 0.0, sum(map(_work, missing))
+    for number, (cell, result) in enumerate(zip(missing, in_threads(run_cell, missing, workers), strict=True), 1):
+        results.add(result.settings, asdict(result))
+        done += _work(cell)
+        now = time.monotonic()
+        if now - last > 1 or number == len(missing):
+            report(f"{number}/{len(missing)} cells, {(now - started) * (total - done) / done:.0f} s left")
+            last = now
+    return [Result.from_dict(results.get(cell.settings())) for cell in cells]
 
 
 def in_threads(function: Callable[[Cell], Any], cells: Sequence[Cell], workers: int) -> Iterator[Any]:
@@ -245,26 +240,6 @@ def in_threads(function: Callable[[Cell], Any], cells: Sequence[Cell], workers: 
         raise ValueError(f"workers is {workers}, expected 1 or more")
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield from pool.map(function, cells)
-
-
-def read_kept(path: Path) -> dict[str, Result]:
-    """Settings as text -> result. Lines that were cut, by a kill while they were written, are removed from the file."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    results, good = {}, []
-    for line in lines:
-        try:
-            result = Result.from_dict(json.loads(line))
-        except (ValueError, KeyError, TypeError):
-            continue
-        results[_key(result.settings)] = result
-        good.append(line)
-    if len(good) < len(lines):
-        write_whole(path, "".join(line + "\n" for line in good).encode())
-    return results
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)
 
 
 def _work(cell: Cell) -> float:

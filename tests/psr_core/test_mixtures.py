@@ -161,8 +161,7 @@ class TestDenoiser:
 class TestSteeredSamplers:
     """What samplers must do with the exact denoiser of the mixture isotropic_weighted. Errors in percent.
 
-    The starting noise is quasi-random: its own error is a few tenths of a percent. At k = 0.25 the exact PSR flow is
-    itself 3 to 5 % short of the target on this mixture (plain steps and gaussian2 meet there), hence the wider limit.
+    The starting noise is quasi-random: its own error is a few tenths of a percent.
     """
 
     @pytest.mark.parametrize(
@@ -174,7 +173,12 @@ class TestSteeredSamplers:
             (10, "plain", 500, (4, 4, 4)),
             (0.25, "gaussian", 20, (15, 15, 30)),
             (0.25, "gaussian2", 10, (8, 8, 16)),
-            (0.25, "gaussian2", 20, (5, 5, 8)),
+            pytest.param(
+                *(0.25, "gaussian2", 20, (4, 4, 8)),
+                marks=pytest.mark.xfail(
+                    reason="the steered flow itself ends 4 to 5 % short for the mode in the middle"
+                ),
+            ),
             (0.25, "plain", 500, (7, 7, 7)),
         ],
     )
@@ -184,6 +188,13 @@ class TestSteeredSamplers:
         # A sampler that takes a few large steps gives the mode in the middle too much, steered or not.
         tolerance = 0.01 if steps == 500 else 0.03
         torch.testing.assert_close(weights, torch.tensor([0.4, 0.5, 0.1]), rtol=0, atol=tolerance)
+
+    def test_the_second_order_ends_where_the_finely_integrated_flow_does(self):
+        """For the modes of weight 0.4 and 0.5; so what it misses of the target at k = 0.25 is not its own doing."""
+        _, few = self._measured(0.25, "gaussian2", 20)
+        _, fine = self._measured(0.25, "gaussian2", 200)
+        assert few[:2] == pytest.approx(fine[:2], abs=1)
+        assert fine[1] < -4
 
     @pytest.mark.parametrize("steps, expected", [(10, -78), (20, -56)])
     def test_few_plain_steps_do_not(self, steps, expected):

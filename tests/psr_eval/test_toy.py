@@ -11,7 +11,7 @@ import torch
 from psr_core.mixtures import GaussianMixture, NamedMixture
 from psr_core.steering import Steering
 from psr_eval import toy
-from psr_eval.toy import CHUNK, Cell, assign, compare, draw, read_kept, run_cell, run_cells, table_cells
+from psr_eval.toy import CHUNK, Cell, assign, compare, draw, run_cell, run_cells, table_cells
 
 KEPT = "cells.jsonl"
 
@@ -191,7 +191,7 @@ class TestRunCells:
         (tmp_path / KEPT).write_text(lines[:-40])
         again = run_cells(cells, tmp_path / KEPT, workers=1)
         assert [r.modes for r in again] == [r.modes for r in whole]
-        assert len(read_kept(tmp_path / KEPT)) == 2
+        assert len((tmp_path / KEPT).read_text().splitlines()) == 2
 
     def test_what_was_done_before_an_interruption_is_kept(self, cell, tmp_path, monkeypatch):
         def interrupted(one):
@@ -202,7 +202,7 @@ class TestRunCells:
         monkeypatch.setattr(toy, "run_cell", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_cells([cell, replace(cell, seed=1)], tmp_path / KEPT, workers=1)
-        assert len(read_kept(tmp_path / KEPT)) == 1
+        assert len((tmp_path / KEPT).read_text().splitlines()) == 1
 
     def test_reports_progress(self, cell, tmp_path):
         lines = []
