@@ -130,7 +130,11 @@ def ros():
 @pytest.fixture(scope="module")
 def sim(ros):
     """One bridge for all tests, because making a scene takes seconds."""
-    overrides = [Parameter(f"camera.{side}", value=size) for side, size in (("width", 64), ("height", 48))]
+    yield from bridge([Parameter(f"camera.{side}", value=size) for side, size in (("width", 64), ("height", 48))])
+
+
+def bridge(overrides):
+    """A bridge with these parameters, active; shut down when the fixture that yields from this ends."""
     node = SimNode(parameter_overrides=overrides)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -12,14 +12,12 @@ pytest.importorskip("gym_pusht")
 
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from psr_interfaces.msg import EpisodeResult, EpisodeState  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from psr_ros import qos  # noqa: E402
 from psr_ros.messages import NANOSECONDS, seconds_to_duration  # noqa: E402
 from sim.environments import make_env  # noqa: E402
-from sim.node import SimNode  # noqa: E402
-from tests.sim.test_node import Graph, Policy, set_parameter, stamps, start, states  # noqa: E402
+from tests.sim.test_node import Graph, Policy, bridge, set_parameter, stamps, start, states  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -40,19 +38,7 @@ def ros():
 
 @pytest.fixture
 def sim(ros):
-    node = SimNode(parameter_overrides=[Parameter("task", value="PushT")])
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    for _ in range(600):
-        if node.state == "active":
-            break
-        assert not node.last_error, node.last_error
-        executor.spin_once(timeout_sec=0.1)
-    executor.remove_node(node)
-    executor.shutdown()
-    yield node
-    node.shut_down()
-    node.destroy_node()
+    yield from bridge([Parameter("task", value="PushT")])
 
 
 @pytest.fixture
