@@ -35,6 +35,9 @@ def add_parser(subparsers: Any) -> None:
     policy.add_argument("--heads", type=int, default=4, help="transformer: attention heads")
     policy.add_argument("--width", type=int, default=256, help="transformer: width")
     policy.add_argument("--dropout", type=float, default=0.3, help="transformer: dropout in the layers")
+    policy.add_argument(
+        "--attention", choices=("causal", "full"), default="causal", help="transformer: what an action sees of the others"
+    )
     policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: the data's)")
     policy.add_argument("--obs-normalization", choices=("limits", "global_scale"), default="limits")
     policy.add_argument("--horizon", type=int, default=16, help="actions predicted at once")
@@ -96,7 +99,9 @@ def _config(args: argparse.Namespace, data: Any) -> Any:
     if args.network == "unet":
         options = UnetOptions(args.down_dims, args.embed_dim, args.kernel_size)
     else:
-        options = TransformerOptions(args.layers, args.heads, args.width, p_drop_attn=args.dropout)
+        options = TransformerOptions(
+            args.layers, args.heads, args.width, p_drop_attn=args.dropout, causal_attn=args.attention == "causal"
+        )
     return PolicyConfig(
         network=args.network,
         obs_keys=data.obs_keys,
