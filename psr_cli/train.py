@@ -36,7 +36,10 @@ def add_parser(subparsers: Any) -> None:
     policy.add_argument("--width", type=int, default=256, help="transformer: width")
     policy.add_argument("--dropout", type=float, default=0.3, help="transformer: dropout in the layers")
     policy.add_argument(
-        "--attention", choices=("causal", "full"), default="causal", help="transformer: what an action sees of the others"
+        "--attention",
+        choices=("causal", "full"),
+        default="causal",
+        help="transformer: an action attends to the earlier ones or to the whole chunk",
     )
     policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: the data's)")
     policy.add_argument("--obs-normalization", choices=("limits", "global_scale"), default="limits")
