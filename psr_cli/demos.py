@@ -19,6 +19,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "An interrupted recording goes on where it stopped when the same command is given again.",
     )
     parser.add_argument("--task", default="Lift", help="task to record (default: %(default)s)")
+    parser.add_argument(
+        "--grade",
+        default="proficient",
+        help="proficient: clean and varied; mixed: several strategies, hesitations, corrections (default: %(default)s)",
+    )
     parser.add_argument("--episodes", type=int, default=200, help="demonstrations to keep (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="seeds count up from here (default: %(default)s)")
     parser.add_argument("--out", required=True, metavar="FILE.hdf5", help="file to write or to go on with")
@@ -44,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
             args.episodes,
             args.first_seed,
             args.out,
+            grade=args.grade,
             workers=args.workers,
             command="psr " + " ".join(sys.argv[1:]),
             progress=show,

@@ -55,6 +55,18 @@ def matrix_to_quat_xyzw(matrix: ArrayLike) -> Array:
     return _through_scipy(matrix, (3, 3), "matrix", Rotation.from_matrix, lambda r: r.as_quat(canonical=True), (4,))
 
 
+def pose_in_frame(pose: ArrayLike, frame: ArrayLike) -> Array:
+    """A pose as seen from another: (..., 7) and (..., 7) in common axes -> (..., 7) in the frame's own axes.
+
+    A pose is position 3 and quaternion xyzw 4; the quaternion of the answer has w >= 0.
+    """
+    pose, frame = _shaped(pose, (7,), "pose"), _shaped(frame, (7,), "frame")
+    inverse = np.swapaxes(quat_xyzw_to_matrix(frame[..., 3:]), -1, -2)
+    position = (inverse @ (pose[..., :3] - frame[..., :3])[..., None])[..., 0]
+    turned = matrix_to_quat_xyzw(inverse @ quat_xyzw_to_matrix(pose[..., 3:]))
+    return np.concatenate([position, turned], axis=-1)
+
+
 def _through_scipy(values: ArrayLike, tail: tuple[int, ...], name: str, read: Any, write: Any, out: Any) -> Array:
     array = _shaped(values, tail, name)
     batch = array.shape[: array.ndim - len(tail)]

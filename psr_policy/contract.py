@@ -15,6 +15,11 @@
           type: geometry_msgs/msg/PoseStamped
           field: pose.position
           minus: {topic: /ee_pose, field: pose.position}
+      nut_from_hand:
+        - topic: /nut
+          type: geometry_msgs/msg/PoseStamped
+          field: pose                        # position and orientation: x, y, z, x, y, z, w
+          seen_from: {topic: /ee_pose, field: pose}   # in the axes of that pose
     action:                                  # optional
       frame: world                           # frame_id of the chunks
       low: {z: 0.8}                          # limits by column, in place of those the policy was trained within
@@ -26,9 +31,8 @@ The sources of a feature are joined in the order they stand in. A topic's type i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import reduce
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,66 +40,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from psr_policy.message_fields import field_size, has_header
+from psr_policy.contract_source import RELATIONS, Source
+from psr_policy.message_fields import Resolve, has_header
 
-Resolve = Callable[[str], type[Any]]  # "geometry_msgs/msg/PoseStamped" -> the class
 FORM = "expected the form that config/contracts/lift.yaml shows"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Numbers of one message: a field, a part of it if select or part say so, minus another topic's field."""
-
-    topic: str
-    field: str
-    select: tuple[str, ...] = ()
-    part: slice | None = None
-    minus: Source | None = None
-
-    def read(self, messages: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The numbers, (N,) float64. Raises ValueError naming what the message lacks."""
-        *parents, leaf = self.field.split(".")
-        parent = reduce(getattr, parents, messages[self.topic])
-        values = _numbers(getattr(parent, leaf))
-        if self.select:
-            values = self._selected(values, list(parent.name))
-        if self.part is not None:
-            values = values[self.part]
-        if self.minus is None:
-            return values
-        other = self.minus.read(messages)
-        if values.shape != other.shape:
-            raise ValueError(f"{self} has {len(values)} numbers, {self.minus} has {len(other)}; expected as many")
-        return values - other
-
-    def _selected(self, values: NDArray[np.float64], names: list[str]) -> NDArray[np.float64]:
-        if missing := [name for name in self.select if name not in names]:
-            raise ValueError(f"{self} lacks {', '.join(missing)}; the message names: {', '.join(names) or 'none'}")
-        if len(values) != len(names):
-            raise ValueError(f"{self} has {len(values)} numbers for {len(names)} names; expected as many")
-        return values[[names.index(name) for name in self.select]]
-
-    def size(self, types: Mapping[str, str], resolve: Resolve) -> int | None:
-        """How many numbers the type promises, None where only a message can tell. Raises ValueError."""
-        size = field_size(types[self.topic], self.field, resolve)
-        if self.select:
-            *parents, _ = self.field.split(".")
-            field_size(types[self.topic], ".".join([*parents, "name"]), resolve, leaf="sequence<string>")
-            size = len(self.select)
-        if self.part is not None:
-            start, stop = self.part.start, self.part.stop
-            if size is not None and stop > size:
-                raise ValueError(f"{self} has {size} numbers, expected at least {stop} for slice {start}:{stop}")
-            size = stop - start
-        if self.minus is not None:
-            other = self.minus.size(types, resolve)
-            if None not in (size, other) and size != other:
-                raise ValueError(f"{self} has {size} numbers, {self.minus} has {other}; expected as many")
-            size = other if size is None else size
-        return size
-
-    def __str__(self) -> str:
-        return f"{self.topic} {self.field}"
 
 
 @dataclass(frozen=True)
@@ -116,11 +64,7 @@ class Contract:
 
     def users(self, topic: str) -> list[str]:
         """The features that need a topic."""
-        return [
-            name
-            for name, sources in self.features.items()
-            if any(topic in (s.topic, s.minus and s.minus.topic) for s in sources)
-        ]
+        return [name for name, sources in self.features.items() if any(topic in source.topics for source in sources)]
 
     def check(self, obs_keys: Sequence[tuple[str, int]], action_names: Sequence[str], resolve: Resolve) -> None:
         """Compare with what a policy wants and with the message types. Raises ValueError, naming file and feature.
@@ -193,7 +137,7 @@ class _Reader:
         if not isinstance(features, dict) or not features:
             raise ValueError(f"features is {features!r}; {FORM}")
         parsed = {str(name): tuple(self._sources(name, entries)) for name, entries in features.items()}
-        used = {s.topic for sources in parsed.values() for source in sources for s in (source, source.minus) if s}
+        used = {topic for sources in parsed.values() for source in sources for topic in source.topics}
         if untyped := sorted(used - set(self.types)):
             raise ValueError(f"no type is given for {', '.join(untyped)}; add `type:` where the topic is named")
         action = _mapping(document.get("action") or {}, "action", {"frame", "low", "high"})
@@ -207,13 +151,19 @@ class _Reader:
             raise ValueError(f"features.{name} is {entries!r}, expected a list of sources; {FORM}")
         for index, entry in enumerate(entries):
             where = f"features.{name}[{index}]"
-            entry = _mapping(entry, where, {"topic", "type", "field", "select", "slice", "minus"})
-            minus = entry.get("minus")
-            if minus is not None:
-                minus = self._source(_mapping(minus, f"{where}.minus", {"topic", "type", "field"}), f"{where}.minus")
-            yield self._source(entry, where, minus)
+            entry = _mapping(entry, where, {"topic", "type", "field", "select", "slice", *RELATIONS})
+            related = [name for name in RELATIONS if entry.get(name) is not None]
+            if len(related) > 1:
+                raise ValueError(f"{where} has both {' and '.join(related)}, expected one of them")
+            if not related:
+                yield self._source(entry, where)
+                continue
+            (relation,) = related
+            there = f"{where}.{relation}"
+            other = self._source(_mapping(entry[relation], there, {"topic", "type", "field"}), there)
+            yield replace(self._source(entry, where), relation=relation, other=other)
 
-    def _source(self, entry: dict[str, Any], where: str, minus: Source | None = None) -> Source:
+    def _source(self, entry: dict[str, Any], where: str) -> Source:
         topic, path = _text(entry, "topic", where), _text(entry, "field", where)
         if not all(part.isidentifier() for part in path.split(".")):
             raise ValueError(f"{where}.field is {path!r}, expected names joined by dots, such as pose.position")
@@ -226,7 +176,7 @@ class _Reader:
             raise ValueError(f"{where}.select is {select!r}, expected a list of names")
         if select and "slice" in entry:
             raise ValueError(f"{where} has both select and slice, expected one of them")
-        return Source(topic, path, tuple(select), _part(entry.get("slice"), f"{where}.slice"), minus)
+        return Source(topic, path, tuple(select), _part(entry.get("slice"), f"{where}.slice"))
 
 
 def _mapping(value: Any, where: str, allowed: set[str]) -> dict[str, Any]:
@@ -259,9 +209,3 @@ def _limits(value: Any, where: str) -> dict[str, float]:
         if type(limit) not in (int, float) or not math.isfinite(limit):
             raise ValueError(f"{where}.{column} is {limit!r}, expected a finite number")
     return {str(column): float(limit) for column, limit in limits.items()}
-
-
-def _numbers(value: Any) -> NDArray[np.float64]:
-    if hasattr(value, "x"):
-        value = [getattr(value, axis) for axis in "xyzw" if hasattr(value, axis)]
-    return np.atleast_1d(np.asarray(value, dtype=np.float64))

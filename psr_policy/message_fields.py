@@ -12,10 +12,11 @@ NUMBERS = {"float", "double", "long double", "boolean", "octet", "byte", "char"}
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 COORDINATES = (["x", "y", "z"], ["x", "y", "z", "w"])
+POSE, POSE_SIZE = ["position", "orientation"], 7
 
 
 def field_size(type_name: str, path: str, resolve: Resolve, leaf: str | None = None) -> int | None:
-    """How many numbers a field holds: 1, the length of an array, 3 or 4 for coordinates, None for a sequence.
+    """How many numbers a field holds: 1, an array's length, 3 or 4 coordinates, 7 for a pose, None for a sequence.
 
     type_name: such as geometry_msgs/msg/PoseStamped. path: names joined by dots. leaf: the field type expected instead
     of numbers. Raises ValueError where the type lacks the field, or the field is not numbers.
@@ -37,6 +38,8 @@ def field_size(type_name: str, path: str, resolve: Resolve, leaf: str | None = N
         names = list(resolve(_message_name(kind)).get_fields_and_field_types())
         if names in COORDINATES:
             return len(names)
+        if names == POSE:
+            return POSE_SIZE
         raise ValueError(
             f"{type_name} has {path} of type {kind}, which is no numbers; name one of {', '.join(names)} in it"
         )

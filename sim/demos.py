@@ -1,10 +1,11 @@
 """Record a scripted expert's demonstrations in robomimic's HDF5 layout.
 
-    data/            attrs: env_args (JSON), total, and how the file was made (command, expert, git revision, seeds)
+    data/            attrs: env_args (JSON), total, and how the file was made (command, expert, grade, seeds, ...)
     data/demo_<i>/   attrs: num_samples, seed, model_file; obs/<key> (T, D), actions (T, 7), rewards, dones (T), states
     mask/train, mask/valid   names of the demonstrations; every tenth is held out
 
-Actions are absolute poses in the world frame as axis-angle (sim.actions). obs[t] is what was seen before actions[t].
+Actions are absolute poses in the world frame as axis-angle (sim.actions), 7 numbers for each arm.
+obs[t] is what was seen before actions[t].
 Every episode follows from its seed alone, so the file's content does not depend on workers or interruptions.
 """
 
@@ -27,20 +28,19 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.actions import CONVENTION, row_to_action
+from sim.actions import CONVENTION, ROW_DIM, row_to_action
 from sim.env import SimEnv
-from sim.expert import EXPERT_VERSION, EXPERTS
+from sim.experts import expert_class
 from sim.tasks import get_task
 
 STEPS_AFTER_SUCCESS = 9  # the policy should learn to hold what it has lifted
-EXPERT_MAX_STEPS = 200
 _UNFINISHED = "unfinished"  # where an episode is written until it is whole
 _DEMO_ROBOSUITE_TYPE = 1  # robomimic's EnvType.ROBOSUITE_TYPE
 
 
 @dataclass(frozen=True)
 class Demo:
-    """One episode of T control steps: obs name -> (T, D), actions (T, 7), rewards (T), states (T, S), all float64."""
+    """One episode of T control steps: obs name -> (T, D), actions (T, 7 an arm), rewards (T), states (T, S)."""
 
     seed: int
     success: bool
@@ -60,14 +60,14 @@ class DemoReport:
     total_steps: int
 
 
-def record_demo(env: SimEnv, seed: int) -> Demo:
+def record_demo(env: SimEnv, seed: int, grade: str = "proficient") -> Demo:
     """Run the task's expert on one seed until shortly after success, or until it has taken too long."""
-    expert = EXPERTS[env.task.name](seed)
+    expert = expert_class(env.task.name, grade)(seed, grade)
     observation = env.reset(seed)
     model_xml = env.model_xml()
     rows, observations, states, rewards = [], [], [], []
     succeeded_at = None
-    while observation.step < EXPERT_MAX_STEPS:
+    while observation.step < expert.max_steps:
         if succeeded_at is not None and observation.step - succeeded_at >= STEPS_AFTER_SUCCESS:
             break
         observations.append(observation.features)
@@ -81,7 +81,7 @@ def record_demo(env: SimEnv, seed: int) -> Demo:
         seed=seed,
         success=observation.success,
         obs={name: np.stack([features[name] for features in observations]) for name, _ in env.task.obs_keys},
-        actions=row_to_action(np.stack(rows)),
+        actions=row_to_action(np.stack(rows).reshape(len(rows), -1, ROW_DIM)).reshape(len(rows), -1),
         rewards=np.array(rewards),
         states=np.stack(states),
         model_xml=model_xml,
@@ -94,6 +94,7 @@ def record_demos(
     first_seed: int,
     out: Path | str,
     *,
+    grade: str = "proficient",
     workers: int = 1,
     command: str,
     progress: Callable[[DemoReport], None] = lambda report: None,
@@ -101,21 +102,22 @@ def record_demos(
     """Record until `episodes` demonstrations succeeded, on seeds first_seed, first_seed + 1, ...; resumes a file.
 
     The file is whole after every episode, so an interrupted recording goes on where it stopped when called again.
-    Raises ValueError when the file was made for another task, first seed or expert, or when the expert fails too often.
+    Raises ValueError for a task or grade without an expert, when the file was made for another task, grade, first seed
+    or expert, or when the expert fails too often.
     """
-    if get_task(task).name not in EXPERTS:
-        raise ValueError(f"task {task} has no scripted expert; expected one of {', '.join(EXPERTS)}")
+    expert = expert_class(get_task(task).name, grade)
     if episodes < 1 or workers < 1 or first_seed < 0:
         raise ValueError(
             f"episodes is {episodes}, workers {workers}, first_seed {first_seed}; expected at least 1, 1 and 0"
         )
     out = Path(out)
-    report = _open_recording(out, task, first_seed, command)
+    identity = {"task": task, "grade": grade, "first_seed": first_seed, "expert": expert.version}
+    report = _open_recording(out, identity, command)
     progress(report)
     next_seed = first_seed + report.kept + len(report.failed_seeds)
     if report.kept >= episodes:
         return report
-    for demo in _in_order(task, count(next_seed), workers):
+    for demo in _in_order(task, grade, count(next_seed), workers):
         report = _append(out, demo)
         progress(report)
         if report.kept >= episodes:
@@ -128,7 +130,7 @@ def record_demos(
     return report
 
 
-def _in_order(task: str, seeds: Iterator[int], workers: int) -> Iterator[Demo]:
+def _in_order(task: str, grade: str, seeds: Iterator[int], workers: int) -> Iterator[Demo]:
     """Demonstrations in the seeds' order, computed ahead by processes of their own."""
     context = multiprocessing.get_context("spawn")  # a forked child would share the parent's threads and drivers
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(task,))
@@ -136,7 +138,7 @@ def _in_order(task: str, seeds: Iterator[int], workers: int) -> Iterator[Demo]:
         ahead: deque[Future[Demo]] = deque()
         while True:
             while len(ahead) < 2 * workers:
-                ahead.append(pool.submit(_work, next(seeds)))
+                ahead.append(pool.submit(_work, next(seeds), grade))
             yield ahead.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -151,17 +153,17 @@ def _start_worker(task: str) -> None:
     _worker_env = SimEnv(task)
 
 
-def _work(seed: int) -> Demo:
+def _work(seed: int, grade: str) -> Demo:
     assert _worker_env is not None
-    return record_demo(_worker_env, seed)
+    return record_demo(_worker_env, seed, grade)
 
 
-def _open_recording(out: Path, task: str, first_seed: int, command: str) -> DemoReport:
+def _open_recording(out: Path, identity: dict[str, Any], command: str) -> DemoReport:
     """Begin the file, or check that an existing one is the same recording and see how far it is."""
-    identity = {"task": task, "first_seed": first_seed, "expert": EXPERT_VERSION, "action_convention": CONVENTION}
+    identity = {**identity, "action_convention": CONVENTION}
     if out.exists():
         return _resumed(out, identity)
-    env = SimEnv(task)
+    env = SimEnv(identity["task"])
     env_args = {
         "env_name": env.task.env_name,
         "env_version": env.version,

@@ -6,13 +6,14 @@ Everything an episode does follows from its seed and its rows, bit for bit, what
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim.actions import row_to_action
+from sim.actions import ROW_DIM, row_to_action
+from sim.object_features import Hand, Seen, object_feature
 from sim.rendering import Camera, CameraConfig, CameraImages
 from sim.tasks import Task, get_task
 
@@ -25,34 +26,44 @@ class Observation:
     """What is known after a control step. Lengths in m (pixels for PushT), angles in rad, quaternions xyzw, everything
     in the world frame.
 
-    features: the task's obs_keys, float64. joint_names: none for a task without joints. eef_position and eef_quat_xyzw
-    equal robot0_eef_pos and robot0_eef_quat (PushT: the agent's); eef_rotation (3, 3) is the orientation that action
-    rows command (the controller's site, 45 degrees off the former).
-    objects: name -> (position (3), quaternion (4)). step counts the control steps since the reset.
+    features: the task's obs_keys, float64. joint_names: none for a task without joints. hands: one for each robot
+    (PushT: the agent). objects: name -> (position (3), quaternion (4)); flags: name -> holds. step counts the control
+    steps since the reset. eef_position, eef_quat_xyzw, eef_rotation: of the first hand.
     """
 
     features: dict[str, Array]
     joint_names: tuple[str, ...]
     joint_positions: Array
     joint_velocities: Array
-    eef_position: Array
-    eef_quat_xyzw: Array
-    eef_rotation: Array
+    hands: tuple[Hand, ...]
     objects: dict[str, tuple[Array, Array]]
     reward: float
     success: bool
     step: int
+    flags: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def eef_position(self) -> Array:
+        return self.hands[0].position
+
+    @property
+    def eef_quat_xyzw(self) -> Array:
+        return self.hands[0].quat_xyzw
+
+    @property
+    def eef_rotation(self) -> Array:
+        return self.hands[0].rotation
 
 
 class SimEnv:
-    """One robot, one robosuite task, optionally one camera; the other tasks' environments have the same methods."""
+    """One robosuite task, optionally with a camera; the other tasks' environments have the same methods."""
 
     def __init__(self, task: str, camera: CameraConfig | None = None) -> None:
         self.task: Task = get_task(task)
         self.camera_config = camera
         self._camera: Camera | None = None
         robosuite = _import_robosuite()
-        self.env_kwargs = environment_arguments()
+        self.env_kwargs = environment_arguments(self.task.robots)
         self.version: str = robosuite.__version__
         self._env = robosuite.make(self.task.env_name, **self.env_kwargs)
         self._step = 0
@@ -70,17 +81,21 @@ class SimEnv:
         return self._observe()
 
     def step(self, row: ArrayLike) -> Observation:
-        """Command one row (10,) for one control step (0.05 s). Raises ValueError, moving nothing, for a bad row."""
-        action = row_to_action(row)
-        if action.shape != (7,):
-            raise ValueError(f"action row has shape {np.shape(row)}, expected (10,)")
-        self._env.step(action)
+        """Command one row, (10,) for each robot, for one control step (0.05 s).
+
+        Raises ValueError, moving nothing, for a bad row.
+        """
+        if np.shape(row) != (self.task.action_dim,):
+            raise ValueError(f"action row has shape {np.shape(row)}, expected ({self.task.action_dim},)")
+        self._env.step(self._actions(row).ravel())
         self._step += 1
         return self._observe()
 
     def check_rows(self, rows: ArrayLike) -> None:
-        """Raises ValueError for rows (R, 10) that must not be commanded: not finite, or naming no rotation."""
-        row_to_action(rows)
+        """Raises ValueError for rows (R, 10 for each robot) that must not be commanded: not finite, or no rotation."""
+        if np.shape(rows)[1:] != (self.task.action_dim,):
+            raise ValueError(f"action rows have shape {np.shape(rows)}, expected (R, {self.task.action_dim})")
+        self._actions(rows)
 
     def images(self) -> CameraImages:
         """What the camera sees now. Raises ValueError when the environment was made without a camera."""
@@ -107,6 +122,11 @@ class SimEnv:
         self._close_camera()
         self._env.close()
 
+    def _actions(self, rows: ArrayLike) -> Array:
+        """Rows (..., 10 for each robot) -> actions (..., robots, 7)."""
+        rows = np.asarray(rows)
+        return row_to_action(rows.reshape(*rows.shape[:-1], self.task.robots, ROW_DIM))
+
     def _close_camera(self) -> None:
         if self._camera is not None:
             self._camera.close()
@@ -120,33 +140,48 @@ class SimEnv:
         # unlike mj_forward, leaves the solver's warm start alone.
         mujoco.mj_kinematics(env.sim.model._model, data._data)
         raw = env._get_observations(force_update=True)
-        raw["object"] = raw["object-state"]
-        robot = env.robots[0]
-        joints = [*robot.robot_joints, *robot.gripper_joints["right"]]
+        joints = [joint for robot in env.robots for joint in (*robot.robot_joints, *robot.gripper_joints["right"])]
+        hands = tuple(self._hand(raw, number) for number in range(self.task.robots))
+        objects = {name: _pose(raw, name) for name in self.task.objects}
+        flags = {name: bool(np.squeeze(raw[name])) for name in self.task.flags}
+        raw["object"] = object_feature(self.task.name, Seen(objects, hands, flags))
         return Observation(
             features={name: np.array(raw[name], dtype=np.float64) for name, _ in self.task.obs_keys},
             joint_names=tuple(joints),
             joint_positions=np.array([data.get_joint_qpos(joint) for joint in joints]),
             joint_velocities=np.array([data.get_joint_qvel(joint) for joint in joints]),
-            eef_position=np.array(raw["robot0_eef_pos"]),
-            eef_quat_xyzw=np.array(raw["robot0_eef_quat"]),
-            eef_rotation=np.array(data.site_xmat[robot.eef_site_id["right"]]).reshape(3, 3),
-            objects={n: (np.array(raw[f"{n}_pos"]), np.array(raw[f"{n}_quat"])) for n in self.task.objects},
+            hands=hands,
+            objects=objects,
             reward=float(env.reward(None)),
             success=bool(env._check_success()),
             step=self._step,
+            flags=flags,
+        )
+
+    def _hand(self, raw: dict[str, Any], number: int) -> Hand:
+        site = self._env.robots[number].eef_site_id["right"]
+        return Hand(
+            position=np.array(raw[f"robot{number}_eef_pos"]),
+            quat_xyzw=np.array(raw[f"robot{number}_eef_quat"]),
+            rotation=np.array(self._env.sim.data.site_xmat[site]).reshape(3, 3),
         )
 
 
-def environment_arguments() -> dict[str, Any]:
-    """robosuite.make's arguments: a Panda whose hand follows absolute poses in the world frame; plain JSON values."""
+def _pose(raw: dict[str, Any], name: str) -> tuple[Array, Array]:
+    """Position and quaternion of an object; robosuite tells no orientation of a bin, which stands upright."""
+    quat = raw.get(f"{name}_quat", [0, 0, 0, 1])
+    return np.array(raw[f"{name}_pos"], dtype=np.float64), np.array(quat, dtype=np.float64)
+
+
+def environment_arguments(robots: int = 1) -> dict[str, Any]:
+    """robosuite.make's arguments: Pandas whose hands follow absolute poses in the world frame; plain JSON values."""
     controller = _import_robosuite().load_composite_controller_config(controller="BASIC")
     arm = controller["body_parts"]["right"]
     # robosuite 1.4's `control_delta: False` is swallowed without a word by 1.5, which would then add the pose up.
     arm.update(input_type="absolute", input_ref_frame="world")
     controller["body_parts"] = {"right": arm}
     return {
-        "robots": "Panda",
+        "robots": ["Panda"] * robots,
         "controller_configs": controller,
         "control_freq": CONTROL_FREQUENCY,
         "has_renderer": False,

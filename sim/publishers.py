@@ -6,7 +6,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
 from numpy.typing import ArrayLike
-from psr_interfaces.msg import ActionChunk, EpisodeResult
+from psr_interfaces.msg import ActionChunk, EpisodeResult, TaskFlag
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
@@ -40,10 +40,14 @@ class ScenePublishers:
         events = qos.events()
         self._clock = node.create_publisher(Clock, "/clock", 10)
         self._joints = node.create_publisher(JointState, "/joint_states", events)
-        self._ee_pose = node.create_publisher(PoseStamped, "/ee_pose", events)
+        self._ee_poses = [
+            node.create_publisher(PoseStamped, f"/robot{number}/ee_pose" if number else "/ee_pose", events)
+            for number in range(task.robots)
+        ]
         self._objects = {
             name: node.create_publisher(PoseStamped, f"/objects/{name}/pose", events) for name in task.objects
         }
+        self._flags = {name: node.create_publisher(TaskFlag, f"/task/{name}", events) for name in task.flags}
 
     def publish(self, observation: Observation, stamp: Time) -> None:
         """The clock, the joints and the poses, all with this stamp."""
@@ -58,13 +62,17 @@ class ScenePublishers:
                     velocity=observation.joint_velocities.tolist(),
                 )
             )
-        self._ee_pose.publish(_pose(header, observation.eef_position, observation.eef_quat_xyzw))
+        for publisher, hand in zip(self._ee_poses, observation.hands, strict=True):
+            publisher.publish(_pose(header, hand.position, hand.quat_xyzw))
         for name, (position, quat_xyzw) in observation.objects.items():
             self._objects[name].publish(_pose(header, position, quat_xyzw))
+        for name, value in observation.flags.items():
+            self._flags[name].publish(TaskFlag(header=Header(stamp=stamp), value=value))
 
     def destroy(self) -> None:
         """Take the topics off the graph."""
-        for publisher in (self._clock, self._joints, self._ee_pose, *self._objects.values()):
+        described = (*self._ee_poses, *self._objects.values(), *self._flags.values())
+        for publisher in (self._clock, self._joints, *described):
             self._node.destroy_publisher(publisher)
 
 

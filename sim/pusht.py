@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.env import Observation
+from sim.object_features import Hand
 from sim.pusht_drawing import draw_board
 from sim.rendering import CameraConfig, CameraImages
 from sim.tasks import PUSHT_POINTS, Task, get_task
@@ -124,9 +125,7 @@ class PushTEnv:
             joint_names=(),
             joint_positions=np.empty(0),
             joint_velocities=np.empty(0),
-            eef_position=np.array([*self._agent(), 0.0]),
-            eef_quat_xyzw=np.array([0.0, 0.0, 0.0, 1.0]),
-            eef_rotation=np.eye(3),
+            hands=(Hand(np.array([*self._agent(), 0.0]), np.array([0.0, 0.0, 0.0, 1.0]), np.eye(3)),),
             objects=objects,
             reward=reward,
             success=success,

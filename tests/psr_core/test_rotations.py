@@ -32,6 +32,26 @@ class TestRoundTrips:
         np.testing.assert_allclose(rotations.quat_xyzw_to_matrix(quat), matrix, atol=1e-12)
 
 
+class TestPoseInFrame:
+    poses = hnp.arrays(np.float64, (3, 6), elements=st.floats(-1.5, 1.5)).map(
+        lambda v: np.concatenate([v[:, :3], Rotation.from_rotvec(v[:, 3:]).as_quat()], axis=1)
+    )
+
+    @given(poses, poses)
+    def test_putting_it_back_gives_the_pose(self, pose, frame):
+        seen = rotations.pose_in_frame(pose, frame)
+        assert (seen[:, 6] >= 0).all()
+        axes = rotations.quat_xyzw_to_matrix(frame[:, 3:])
+        back = (axes @ seen[:, :3, None])[..., 0] + frame[:, :3]
+        np.testing.assert_allclose(back, pose[:, :3], atol=1e-9)
+        turned = axes @ rotations.quat_xyzw_to_matrix(seen[:, 3:])
+        np.testing.assert_allclose(turned, rotations.quat_xyzw_to_matrix(pose[:, 3:]), atol=1e-9)
+
+    @given(poses)
+    def test_a_pose_seen_from_itself_is_none(self, pose):
+        np.testing.assert_allclose(rotations.pose_in_frame(pose, pose), [[0, 0, 0, 0, 0, 0, 1]] * 3, atol=1e-9)
+
+
 class TestConventions:
     def test_rot6d_is_the_first_two_rows(self):
         matrix = Rotation.from_euler("xyz", [0.1, 0.2, 0.3]).as_matrix()

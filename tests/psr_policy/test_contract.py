@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from psr_policy.contract import load_contract
+from psr_policy.dataset import action_names
 
 ROOT = Path(__file__).resolve().parents[2]
 LIFT = ROOT / "config" / "contracts" / "lift.yaml"
 PUSHT = ROOT / "config" / "contracts" / "pusht.yaml"
+CONTRACTS = {"Can": "can.yaml", "Square": "square.yaml", "ToolHang": "tool_hang.yaml", "Transport": "transport.yaml"}
 LIFT_KEYS = [("object", 10), ("robot0_eef_pos", 3), ("robot0_eef_quat", 4), ("robot0_gripper_qpos", 2)]
 COLUMNS = ["x", "y", "z", "r1", "r2", "r3", "r4", "r5", "r6", "gripper"]
 
@@ -29,6 +31,7 @@ TYPES = {
         "name": "sequence<string>",
         "position": "sequence<double>",
     },
+    "psr_interfaces/msg/TaskFlag": {"header": "std_msgs/Header", "value": "boolean"},
     "demo_msgs/msg/Odd": {
         "header": "std_msgs/Header",
         "force": "float",
@@ -56,6 +59,21 @@ def point(*xyz):
 def pose(position, quaternion):
     orientation = Message(**dict(zip("xyzw", quaternion, strict=True)))
     return Message(pose=Message(position=point(*position), orientation=orientation))
+
+
+def scene_messages(observation):
+    """topic -> message, as the simulator publishes an observation."""
+    messages = {
+        f"/objects/{name}/pose": pose(*([float(v) for v in part] for part in placed))
+        for name, placed in observation.objects.items()
+    }
+    for topic, hand in zip(("/ee_pose", "/robot1/ee_pose"), observation.hands, strict=False):
+        messages[topic] = pose(map(float, hand.position), map(float, hand.quat_xyzw))
+    for name, value in observation.flags.items():
+        messages[f"/task/{name}"] = Message(value=value)
+    positions = [float(q) for q in observation.joint_positions]
+    messages["/joint_states"] = Message(name=list(observation.joint_names), position=positions)
+    return messages
 
 
 @pytest.fixture
@@ -111,14 +129,7 @@ class TestLift:
         env = SimEnv("Lift")
         contract = load_contract(LIFT)
         for observation in (env.reset(7), env.step([0.1, 0.05, 0.95, 1, 0, 0, 0, -1, 0, 1])):
-            messages = {
-                "/objects/cube/pose": pose(*([float(v) for v in part] for part in observation.objects["cube"])),
-                "/ee_pose": pose(map(float, observation.eef_position), map(float, observation.eef_quat_xyzw)),
-                "/joint_states": Message(
-                    name=list(observation.joint_names), position=[float(q) for q in observation.joint_positions]
-                ),
-            }
-            read = contract.read(messages)
+            read = contract.read(scene_messages(observation))
             assert list(read) == list(observation.features)
             for name, values in observation.features.items():
                 assert read[name].tobytes() == values.tobytes(), name
@@ -134,19 +145,50 @@ class TestPushT:
         contract = load_contract(PUSHT)
         contract.check(env.task.obs_keys, ("x", "y"), resolve)
         for observation in (env.reset(7), env.step([100, 200])):
-            messages = {
-                f"/objects/{name}/pose": pose(*([float(v) for v in part] for part in placed))
-                for name, placed in observation.objects.items()
-            }
-            messages["/ee_pose"] = pose(map(float, observation.eef_position), map(float, observation.eef_quat_xyzw))
-            read = contract.read(messages)
+            read = contract.read(scene_messages(observation))
             assert list(read) == list(observation.features)
             for name, values in observation.features.items():
                 assert read[name].tobytes() == values.tobytes(), name
         env.close()
 
 
+class TestRobosuite:
+    @pytest.mark.parametrize("task", ["Can", "Square", "ToolHang", "Transport"])
+    def test_gives_what_the_simulator_observes_bit_for_bit(self, task):
+        pytest.importorskip("robosuite")
+        from sim.actions import pose_row
+        from sim.env import SimEnv
+
+        env = SimEnv(task)
+        contract = load_contract(ROOT / "config" / "contracts" / CONTRACTS[task])
+        contract.check(env.task.obs_keys, action_names(env.task.action_dim), resolve)
+        contract.check_stamps(resolve)
+        observation = env.reset(7)
+        for _ in range(3):
+            messages = scene_messages(observation)
+            assert set(messages) >= set(contract.topics)
+            read = contract.read(messages)
+            assert list(read) == list(observation.features)
+            for name, values in observation.features.items():
+                assert read[name].tobytes() == values.tobytes(), name
+            rows = [pose_row(hand.position + [0.05, 0, -0.05], hand.rotation, 1) for hand in observation.hands]
+            observation = env.step(np.concatenate(rows))
+        env.close()
+
+
 class TestSources:
+    def test_a_pose_is_seen_from_another(self, write):
+        """The hand stands at (1, 0, 0), turned by 90 degrees about z; the nut one metre along the world's y from it."""
+        half = np.sqrt(0.5)
+        seen = source(field="pose", topic="/nut", seen_from={"topic": "/arm", "field": "pose"})
+        contract = load_contract(write(features(source(), seen)))
+        messages = {
+            "/arm": pose((1.0, 0.0, 0.0), (0.0, 0.0, half, half)),
+            "/nut": pose((1.0, 1.0, 0.0), (0.0, 0.0, half, half)),
+        }
+        np.testing.assert_allclose(contract.read(messages)["hand"][3:], [1, 0, 0, 0, 0, 0, 1], atol=1e-12)
+        assert contract.users("/arm") == contract.users("/nut") == ["hand"]
+
     @pytest.mark.parametrize(
         ("changes", "message", "expected"),
         [
@@ -206,6 +248,10 @@ class TestForm:
             ),
             (features(source(minus={"topic": "/base", "field": "x"})), "no type is given for /base"),
             (features(source(minus={"field": "x"})), r"features.hand\[0\].minus.topic is None"),
+            (
+                features(source(minus={"topic": "/arm", "field": "x"}, seen_from={"topic": "/arm", "field": "x"})),
+                r"features.hand\[0\] has both minus and seen_from, expected one of them",
+            ),
             (features(source(select="left")), r"select is 'left', expected a list of names"),
             (features(source(slice="3:1")), r"""slice is '3:1', expected "first:end" such as "0:3\""""),
             (features(source(slice=2)), 'expected "first:end"'),
@@ -278,8 +324,8 @@ class TestCheck:
             ({"field": "pose.place"}, "geometry_msgs/Pose has no field place .* it has: position, orientation"),
             ({"field": "attitude"}, "geometry_msgs/msg/PoseStamped has no field attitude .* it has: header, pose"),
             (
-                {"field": "pose"},
-                "pose of type geometry_msgs/Pose, which is no numbers; name one of position, orientation",
+                {"field": "header"},
+                "header of type std_msgs/Header, which is no numbers; name one of stamp, frame_id",
             ),
             ({"field": "header.frame_id"}, "of type string, expected numbers"),
             ({"field": "pose.position.x.y"}, "y in pose.position.x.y is sought in a double"),
@@ -290,6 +336,10 @@ class TestCheck:
             ({"type": "demo_msgs/msg/Odd", "field": "wrench", "select": ["a"]}, "has no field name"),
             ({"type": "nowhere_msgs/msg/Pose"}, "nowhere_msgs/msg/Pose is not installed"),
             ({"minus": {"topic": "/arm", "field": "pose.orientation"}}, "has 3 numbers, /arm pose.orientation has 4"),
+            (
+                {"seen_from": {"topic": "/arm", "field": "pose.position"}},
+                "/arm pose.position has 3 numbers, but seen_from relates poses of 7",
+            ),
         ],
     )
     def test_fields_that_the_type_lacks(self, write, changes, text):

@@ -11,6 +11,7 @@ from psr_cli import demos as command
 from sim import demos
 from sim.actions import action_to_row
 from sim.demos import DemoReport, record_demo, record_demos
+from sim.experts.lift import LiftExpert
 
 KEYS = ["object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos"]
 
@@ -27,7 +28,7 @@ def few(monkeypatch, lift):
     """Recording in this process, on the tests' own simulator, with the failures and interruptions a test asks for."""
     trouble: dict[int, object] = {}
 
-    def in_order(task, seeds, workers):
+    def in_order(task, grade, seeds, workers):
         for seed in seeds:
             if trouble.get(seed) is KeyboardInterrupt:
                 raise KeyboardInterrupt
@@ -35,7 +36,7 @@ def few(monkeypatch, lift):
             yield dataclasses.replace(demo, success=trouble.get(seed) != "fail")
 
     monkeypatch.setattr(demos, "_in_order", in_order)
-    monkeypatch.setattr(demos, "EXPERT_MAX_STEPS", 6)  # episodes cut short, and taken as successes all the same
+    monkeypatch.setattr(LiftExpert, "max_steps", 6)  # episodes cut short, and taken as successes all the same
     return trouble
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sim.actions import pose_row
 from sim.env import SimEnv, environment_arguments
-from sim.expert import LiftExpert
+from sim.experts.lift import LiftExpert
 
 ROOT = Path(__file__).parents[2]
 

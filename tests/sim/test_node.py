@@ -37,7 +37,7 @@ from psr_ros.messages import (  # noqa: E402
     steering_to_message,
     time_to_nanoseconds,
 )
-from sim.expert import LiftExpert  # noqa: E402
+from sim.experts.lift import LiftExpert  # noqa: E402
 from sim.node import SimNode  # noqa: E402
 from sim.rendering import choose_gl  # noqa: E402
 

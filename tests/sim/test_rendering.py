@@ -75,7 +75,7 @@ class TestImages:
         assert lift.reset(3).features["object"].tobytes() == observation.features["object"].tobytes()
 
     def test_a_lifted_cube_goes_up_in_the_image(self, filmed):
-        from sim.expert import LiftExpert
+        from sim.experts.lift import LiftExpert
 
         observation, expert = filmed.reset(0), LiftExpert(0)
         before = filmed.images()

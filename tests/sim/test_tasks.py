@@ -22,6 +22,17 @@ def test_pusht_has_the_reference_s_observation_and_limits():
     assert (pusht.action_dim, pusht.max_steps, pusht.control_frequency) == (2, 300, 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "action_dim", "max_steps"),
+    [("Can", 23, 10, 400), ("Square", 23, 10, 400), ("ToolHang", 53, 10, 700), ("Transport", 59, 20, 700)],
+)
+def test_the_fields_tasks_have_the_fields_sizes(name, size, action_dim, max_steps):
+    task = get_task(name)
+    assert sum(dim for _, dim in task.obs_keys) == size
+    assert (task.action_dim, task.max_steps) == (action_dim, max_steps)
+    assert task.obs_keys[0][0] == "object"
+
+
 def test_every_task_is_filed_under_its_own_name():
     assert all(name == task.name for name, task in TASKS.items())
 

@@ -7,20 +7,17 @@ How wide the funnel is, how fast the hand moves, where it strays and pauses is d
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psr_core.rotations import axis_angle_to_matrix, matrix_to_axis_angle, quat_xyzw_to_matrix
+from psr_core.rotations import matrix_to_axis_angle, quat_xyzw_to_matrix
 from sim.actions import pose_row
 from sim.env import Observation
+from sim.experts.motion import CLOSED, OPEN, Array, Wander, limited, pointing_down, smooth, turned_towards
 
-EXPERT_VERSION = "lift-funnel-1"
 _STREAM = 0x11F7  # keeps the expert's random numbers apart from the scene's, which come from the same seed
-OPEN, CLOSED = -1.0, 1.0
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,13 @@ class LiftStyle:
 class LiftExpert:
     """One episode's expert: give it every observation in turn, command what it returns."""
 
-    def __init__(self, seed: int) -> None:
+    version = "lift-funnel-1"
+    max_steps = 200
+
+    def __init__(self, seed: int, grade: str = "proficient") -> None:
         self._rng = np.random.default_rng([seed, _STREAM])
         self.style = LiftStyle.draw(self._rng)
-        self._wander: Array = np.zeros(3)
+        self._wander = Wander(self._rng, self.style.noise)
         self._quarter: int | None = None  # which of the cube's four equal sides is grasped
         self._closing = 0  # control steps since the fingers began to close, 0 while open
         self._lift_from: Array | None = None  # where the hand was when the lift began, (3,)
@@ -81,8 +81,8 @@ class LiftExpert:
         self._advance(observation, grasp, turn_left)
         target = self._target(observation.eef_position, grasp, float(np.linalg.norm(turn_left)))
         slow = 0.35 if 0 <= observation.step - self.style.pause_at < self.style.pause_length else 1.0
-        position = observation.eef_position + _limited(target - observation.eef_position, slow * self.style.reach)
-        turned = axis_angle_to_matrix(_limited(turn_left, slow * self.style.turn)) @ observation.eef_rotation
+        position = observation.eef_position + limited(target - observation.eef_position, slow * self.style.reach)
+        turned = turned_towards(observation.eef_rotation, rotation, slow * self.style.turn)
         return pose_row(position, turned, CLOSED if self._closing else OPEN)
 
     def _advance(self, observation: Observation, grasp: Array, turn_left: Array) -> None:
@@ -102,17 +102,17 @@ class LiftExpert:
 
     def _target(self, hand: Array, grasp: Array, angle: float) -> Array:
         """Where the hand should be heading, (3,)."""
-        self._wander = 0.9 * self._wander + math.sqrt(1 - 0.9**2) * self._rng.normal(0, self.style.noise, 3)
+        wander = self._wander.step()
         if self._lift_from is not None:
             up: Array = self._lift_from + np.array([0, 0, self.style.lift])
-            return up + 0.5 * self._wander
+            return up + 0.5 * wander
         if self._closing:
             return grasp
         aside = float(np.linalg.norm(hand[:2] - grasp[:2])) + 0.05 * angle
-        height = self.style.hover * _smooth((aside - 0.008) / (self.style.rim - 0.008))
-        far = _smooth((hand[2] - grasp[2] - 0.03) / 0.08)
+        height = self.style.hover * smooth((aside - 0.008) / (self.style.rim - 0.008))
+        far = smooth((hand[2] - grasp[2] - 0.03) / 0.08)
         target: Array = grasp + np.array([*(far * self.style.side), height])
-        return target + (0.1 + 0.9 * max(far, _smooth(aside / self.style.rim))) * self._wander
+        return target + (0.1 + 0.9 * max(far, smooth(aside / self.style.rim))) * wander
 
     def _grasp_rotation(self, cube_quat: Array, hand_rotation: Array) -> Array:
         """Hand pointing straight down, fingers along the cube's sides; which sides is settled at the first call."""
@@ -126,19 +126,4 @@ class LiftExpert:
             if undecided and self.style.turn_other_way:
                 self._quarter += 1 if quarters > self._quarter else -1
         yaw = cube_yaw + self._quarter * np.pi / 2
-        cos, sin = np.cos(yaw), np.sin(yaw)
-        return np.array([[cos, sin, 0], [sin, -cos, 0], [0, 0, -1.0]])
-
-
-EXPERTS = {"Lift": LiftExpert}
-
-
-def _limited(vector: Array, length: float) -> Array:
-    """The vector, shortened to this length where it is longer."""
-    return vector * min(1.0, length / max(float(np.linalg.norm(vector)), 1e-12))
-
-
-def _smooth(x: float) -> float:
-    """0 below 0, 1 above 1, and in between with no corner."""
-    x = min(max(float(x), 0.0), 1.0)
-    return x * x * (3 - 2 * x)
+        return pointing_down(yaw)

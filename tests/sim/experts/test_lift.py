@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.actions import row_to_action
-from sim.expert import LiftExpert, LiftStyle
+from sim.experts.lift import LiftExpert, LiftStyle
 
 
 def episode(env, seed, steps=110):
