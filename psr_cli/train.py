@@ -24,6 +24,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     policy.add_argument("--data", type=Path, required=True, help="robomimic HDF5 file, or Push-T .npz file")
+    policy.add_argument(
+        "--task", default=None, help="refuse demonstrations of another task than this (default: take any)"
+    )
     policy.add_argument("--origin", default="", help="where the demonstrations come from, for the policy's card")
     policy.add_argument("--out", type=Path, required=True, help="folder for the policy, its training state and log")
     policy.add_argument("--resume", action="store_true", help="continue the run in --out, if there is one")
@@ -67,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from psr_policy.training_run import TrainingRun, git_revision
 
     data = load_training_data(args.data, args.obs_keys, args.seed)
+    if args.task is not None:
+        _check_task(args, data)
     origin = {"origin": args.origin} if args.origin else {}
     device = torch_device(args.device)
     trainer = Trainer(_config(args, data.train), _settings(args), data.train, data.valid, device)
@@ -93,6 +98,22 @@ def run(args: argparse.Namespace) -> int:
         return 130
     print(f"saved {load_policy(args.out).checkpoint_id} in {args.out}")
     return 0
+
+
+def _check_task(args: argparse.Namespace, data: Any) -> None:
+    from sim.tasks import get_task
+
+    task, said = get_task(args.task), data.card.get("task")
+    if said not in (None, task.name):
+        raise ValueError(f"{args.data} holds demonstrations of task {said}, expected {task.name}; choose its file")
+    observed = dict(data.train.obs_keys)
+    differing = [
+        f"{name} has {observed[name]} numbers, expected {size}"
+        for name, size in task.obs_keys
+        if observed.get(name, size) != size
+    ]
+    if differing:
+        raise ValueError(f"{args.data} is not of task {task.name}: {'; '.join(differing)}; choose its file")
 
 
 def _config(args: argparse.Namespace, data: Any) -> Any:

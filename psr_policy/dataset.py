@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from psr_core.rotations import Array, axis_angle_to_matrix, matrix_to_rot6d
+from psr_policy.action_convention import check_absolute
 from psr_policy.config import PolicyConfig
 
-LOW_DIM_KEYS = ("object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
-MADE_BY = ("task", "expert", "command", "git_revision", "action_convention")
+HAND_KEYS = ("eef_pos", "eef_quat", "gripper_qpos")
+MADE_BY = ("task", "grade", "expert", "command", "git_revision", "action_convention")
 ARM_ACTION_NAMES = ("x", "y", "z", "r1", "r2", "r3", "r4", "r5", "r6", "gripper")
 ARM_UNIT_ACTIONS = (3, 4, 5, 6, 7, 8, 9)
 STEP_PERIOD = 0.05  # s, robomimic's 20 Hz
@@ -80,6 +81,14 @@ def load_demonstrations(path: Path | str, obs_keys: Sequence[str], split: str | 
         step_period=STEP_PERIOD,
         unit_actions=unit_actions(actions.shape[1]),
     )
+
+
+def low_dim_keys(path: Path | str) -> tuple[str, ...]:
+    """`object` and every arm's hand: the reference's observations, in its order. Raises as load_demonstrations does."""
+    with _open(Path(path)) as file:
+        actions = [episode["actions"] for episode in file.get("data", {}).values() if "actions" in episode]
+        arms = max(1, actions[0].shape[-1] // 7) if actions else 1
+    return ("object", *(f"robot{arm}_{key}" for arm in range(arms) for key in HAND_KEYS))
 
 
 def splits(path: Path | str) -> list[str]:
@@ -174,6 +183,7 @@ def _check_file(path: Path, obs_keys: Sequence[str], split: str | None) -> None:
             if name not in file["data"]:
                 raise ValueError(f"{path}: mask/{split} lists {name}, which is not under data/")
             _check_episode(path, file[f"data/{name}"], obs_keys)
+        check_absolute(f"{path}: data/{names[0]}", file[f"data/{names[0]}"])
 
 
 def _check_episode(path: Path, episode: Any, obs_keys: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def load_training_data(path: Path | str, obs_keys: Sequence[str] | None = None, 
 def _from_robomimic(
     path: Path, obs_keys: Sequence[str] | None, seed: int
 ) -> tuple[Demonstrations, Demonstrations | None, dict[str, Any]]:
-    keys = obs_keys or dataset.LOW_DIM_KEYS
+    keys = obs_keys or dataset.low_dim_keys(path)
     present = dataset.splits(path)
     train = dataset.load_demonstrations(path, keys, "train" if "train" in present else None)
     valid = dataset.load_demonstrations(path, keys, "valid") if {"train", "valid"} <= set(present) else None

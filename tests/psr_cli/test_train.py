@@ -79,12 +79,22 @@ def test_stops_when_asked_and_resumes_to_the_same_weights(psr, monkeypatch, tmp_
     assert (tmp_path / "out" / "policy.safetensors").read_bytes() == whole
 
 
+def test_demonstrations_that_name_another_task_are_refused(psr, tmp_path, capsys):
+    np.savez(tmp_path / "pusht.npz", **pusht_arrays())
+    keys = "--data pusht.npz --obs-keys keypoint,agent_pos"
+    assert psr(f"{keys} --task Square") == 2
+    assert "pusht.npz holds demonstrations of task PushT, expected Square; choose its file" in capsys.readouterr().err
+    assert psr(f"{keys} --task PushT") == 0
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ("--data none.hdf5", "no demonstrations at none.hdf5"),
         ("--obs-keys object,colour", "demos.hdf5: data/demo_0 has no obs/colour"),
         ("--steps 0", "steps is 0"),
+        ("--task Push", "task 'Push' is unknown; expected one of Can, Lift"),
+        ("--task Can", "demos.hdf5 is not of task Can: object has 3 numbers, expected 14"),
         ("--horizon 7", "horizon is 7, expected a multiple of 2"),
     ],
 )

@@ -15,6 +15,7 @@ from psr_policy.dataset import (
     action_names,
     actions_to_rot6d,
     load_demonstrations,
+    low_dim_keys,
     provenance,
     splits,
     unit_actions,
@@ -51,6 +52,11 @@ class TestLoad:
     def test_two_arms_have_twice_the_actions(self, tmp_path, write_demonstrations):
         data = load_demonstrations(write_demonstrations(tmp_path / "d.hdf5", arms=2), KEYS)
         assert data.actions.shape[1] == 20
+
+    def test_every_arm_is_observed_unless_keys_are_named(self, tmp_path, write_demonstrations):
+        one, two = (low_dim_keys(write_demonstrations(tmp_path / f"{arms}.hdf5", arms=arms)) for arms in (1, 2))
+        assert one == ("object", "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos")
+        assert two == (*one, "robot1_eef_pos", "robot1_eef_quat", "robot1_gripper_qpos")
 
     def test_provenance_says_how_it_was_made(self, demos):
         assert provenance(demos) == {"expert": "random numbers"}
