@@ -44,6 +44,12 @@ def add_parser(subparsers: Any) -> None:
         default="causal",
         help="transformer: an action attends to the earlier ones or to the whole chunk",
     )
+    policy.add_argument(
+        "--prediction",
+        choices=("epsilon", "sample", "v_prediction"),
+        default="epsilon",
+        help="what the network predicts: the noise, the actions, or v",
+    )
     policy.add_argument("--obs-keys", type=_names, default=None, help="observations, in order (default: the data's)")
     policy.add_argument("--obs-normalization", choices=("limits", "global_scale"), default="limits")
     policy.add_argument("--horizon", type=int, default=16, help="actions predicted at once")
@@ -135,6 +141,7 @@ def _config(args: argparse.Namespace, data: Any) -> Any:
         n_obs_steps=args.n_obs_steps,
         n_action_steps=args.n_action_steps,
         step_period=data.step_period,
+        prediction_type=args.prediction,
         network_options=options,
     )
 

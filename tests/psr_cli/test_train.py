@@ -17,7 +17,7 @@ from tests.psr_policy.conftest import pusht_arrays, write_demos
 SMALL = "--obs-keys object,robot0_eef_pos --steps 6 --batch-size 8 --horizon 8 --n-action-steps 4 --warmup-steps 2"
 NETWORKS = {
     "unet": "--network unet --down-dims 8,16 --embed-dim 8 --kernel-size 3",
-    "transformer": "--network transformer --layers 1 --heads 2 --width 8 --dropout 0.1 --attention full",
+    "transformer": "--network transformer --layers 1 --heads 2 --width 8 --dropout 0.1 --attention full --prediction sample",
 }
 
 
@@ -45,6 +45,7 @@ def test_trains_a_policy_whose_card_says_how(psr, capsys, network):
     assert policy.checkpoint_id in capsys.readouterr().out
     assert policy.config.network == network
     assert getattr(policy.config.network_options, "causal_attn", False) is False
+    assert policy.config.prediction_type == {"unet": "epsilon", "transformer": "sample"}[network]
     assert policy.config.obs_keys == (("object", 3), ("robot0_eef_pos", 2))
     card = read_description("out")["card"]
     assert card["command"] == shlex.join(sys.argv)
