@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.actions import CONVENTION, ROW_DIM, row_to_action
+from sim.actions import CONVENTION, ROW_DIM, action_to_row, row_to_action
 from sim.env import SimEnv
 from sim.experts import expert_class
 from sim.tasks import get_task
@@ -65,15 +65,16 @@ def record_demo(env: SimEnv, seed: int, grade: str = "proficient") -> Demo:
     expert = expert_class(env.task.name, grade)(seed, grade)
     observation = env.reset(seed)
     model_xml = env.model_xml()
-    rows, observations, states, rewards = [], [], [], []
+    actions, observations, states, rewards = [], [], [], []
     succeeded_at = None
     while observation.step < expert.max_steps:
         if succeeded_at is not None and observation.step - succeeded_at >= STEPS_AFTER_SUCCESS:
             break
         observations.append(observation.features)
         states.append(env.state())
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
+        actions.append(row_to_action(expert.act(observation).reshape(-1, ROW_DIM)))
+        # Not the expert's row, whose last bits differ: what is stored must replay to the same end, contacts and all.
+        observation = env.step(action_to_row(actions[-1]).ravel())
         rewards.append(observation.reward)
         if succeeded_at is None and observation.success:
             succeeded_at = observation.step
@@ -81,7 +82,7 @@ def record_demo(env: SimEnv, seed: int, grade: str = "proficient") -> Demo:
         seed=seed,
         success=observation.success,
         obs={name: np.stack([features[name] for features in observations]) for name, _ in env.task.obs_keys},
-        actions=row_to_action(np.stack(rows).reshape(len(rows), -1, ROW_DIM)).reshape(len(rows), -1),
+        actions=np.stack(actions).reshape(len(actions), -1),
         rewards=np.array(rewards),
         states=np.stack(states),
         model_xml=model_xml,
