@@ -13,11 +13,13 @@ A graph is a YAML file in config/:
         executable: policy_node       # what `ros2 launch` runs
         if: $(flag)                   # optional
         parameters: {steering.k: $(k)}
+        parameter_file: $(file)       # optional: a ROS parameter file, or nothing
         remappings: {/ee_pose: $(ee_pose_topic)}
 
 `$(name)` stands for an argument's value, `$(config)` for the folder config/ and `$(root)` for the folder above it.
 A value that is nothing but `$(name)` keeps the argument's type. An argument's type is that of its default, or `path`:
-a file or folder, made absolute from the current folder.
+a file or folder, made absolute from the current folder. A parameter file gives values to the arguments that the
+node's parameters stand for: they go before the defaults, and what is given to `resolve` goes before them.
 """
 
 from __future__ import annotations
@@ -26,19 +28,20 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-Value = bool | int | float | str | list[Any]
+from psr_cli.arguments import TYPES, Argument, Value, as_text
+from psr_cli.parameter_file import read_parameters
 
 _SUBSTITUTION = re.compile(r"\$\(([\w.]+)\)")
 _GRAPH_KEYS = {"description", "arguments", "environment", "nodes"}
 _ARGUMENT_KEYS = {"default", "description", "type", "choices"}
-_NODE_KEYS = {"name", "module", "executable", "if", "parameters", "remappings"}
+_NODE_KEYS = {"name", "module", "executable", "if", "parameters", "parameter_file", "remappings"}
 
 
 def suite_root() -> Path:
@@ -55,26 +58,6 @@ def suite_root() -> Path:
         f"no config/sim.yaml in any of: {', '.join(map(str, places))}; "
         "install the suite with `pip install -e .`, or source the workspace's setup file"
     )
-
-
-@dataclass(frozen=True)
-class Argument:
-    """One setting of a graph; default and choices are text, as typed on the command line."""
-
-    name: str
-    default: str
-    description: str
-    type: str
-    choices: tuple[str, ...] = ()
-
-    def convert(self, text: str) -> Value:
-        """The value that `text` stands for. Raises ValueError naming the argument, the text and what was expected."""
-        if self.choices and text not in self.choices:
-            raise ValueError(f"argument {self.name}: {text!r} is not one of: {', '.join(self.choices)}")
-        try:
-            return _CONVERTERS[self.type](text)
-        except ValueError:
-            raise ValueError(f"argument {self.name}: {text!r} is not a {self.type}") from None
 
 
 @dataclass(frozen=True)
@@ -124,19 +107,50 @@ class Graph:
     root: Path
 
     def resolve(self, values: Mapping[str, str]) -> Plan:
-        """Fill in `values` (argument -> text), defaults elsewhere.
+        """Fill in `values` (argument -> text), elsewhere what parameter files say, elsewhere defaults.
 
-        Raises ValueError naming the graph, the argument or node, and what was expected.
+        Raises ValueError naming the graph, the argument or node, and what was expected; as read_parameters for a file.
         """
         known = {argument.name: argument for argument in self.arguments}
         for name in values:
             if name not in known:
                 raise ValueError(f"graph {self.name} has no argument {name!r}{_hint(name, known)}")
-        filled: dict[str, Value] = {"root": str(self.root), "config": str(self.root / "config")}
-        filled |= {name: argument.convert(values.get(name, argument.default)) for name, argument in known.items()}
+        filled = self._fill(values)
+        filled = self._fill({**self._from_files(filled), **values})
         environment = {name: str(_substitute(value, filled, self.name)) for name, value in self.environment.items()}
         nodes = (self._node(raw, filled) for raw in self.nodes)
         return Plan(tuple(node for node in nodes if node is not None), environment)
+
+    def _fill(self, values: Mapping[str, str]) -> dict[str, Value]:
+        places: dict[str, Value] = {"root": str(self.root), "config": str(self.root / "config")}
+        return places | {each.name: each.convert(values.get(each.name, each.default)) for each in self.arguments}
+
+    def _from_files(self, filled: Mapping[str, Value]) -> dict[str, str]:
+        """Argument -> text, as the nodes' parameter files have it."""
+        found: dict[str, str] = {}
+        for raw in self.nodes:
+            file = _substitute(raw.get("parameter_file", ""), filled, f"graph {self.name}, node {raw['name']}")
+            for name, value in read_parameters(Path(file), raw["name"]).items() if file else ():
+                found |= self._from_parameter(f"{file}: {name} is {as_text(value)!r}", raw, name, value)
+        return found
+
+    def _from_parameter(self, where: str, raw: dict[str, Any], name: str, value: Any) -> dict[str, str]:
+        parameters = raw.get("parameters", {})
+        if name not in parameters:
+            raise ValueError(f"{where}, but node {raw['name']} has no such parameter{_hint(name, parameters)}")
+        match = _SUBSTITUTION.fullmatch(str(parameters[name]))
+        argument = next((each for each in self.arguments if match and each.name == match[1]), None)
+        if argument is None:
+            if value != parameters[name]:
+                raise ValueError(f"{where}, in graph {self.name} always {as_text(parameters[name])!r}; remove it")
+            return {}
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"{where}, expected one value")
+        try:
+            argument.convert(as_text(value))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return {argument.name: as_text(value)}
 
     def _node(self, raw: dict[str, Any], filled: Mapping[str, Value]) -> Node | None:
         where = f"graph {self.name}, node {raw['name']}"
@@ -211,11 +225,11 @@ def describe_arguments(graph: Graph) -> str:
 def _argument(name: str, raw: Any, root: Path, where: str) -> Argument:
     _check_keys(raw, _ARGUMENT_KEYS, {"default", "description"}, where)
     type_name = raw.get("type", type(raw["default"]).__name__)
-    if type_name not in _CONVERTERS:
-        raise ValueError(f"{where}: type {type_name!r}, expected one of: {', '.join(_CONVERTERS)}")
-    choices = ("true", "false") if type_name == "bool" else tuple(map(_text, raw.get("choices", ())))
+    if type_name not in TYPES:
+        raise ValueError(f"{where}: type {type_name!r}, expected one of: {', '.join(TYPES)}")
+    choices = ("true", "false") if type_name == "bool" else tuple(map(as_text, raw.get("choices", ())))
     places = {"root": str(root), "config": str(root / "config")}
-    default = _text(_substitute(raw["default"], places, where))
+    default = as_text(_substitute(raw["default"], places, where))
     argument = Argument(name, default, raw["description"], type_name, choices)
     argument.convert(default)
     return argument
@@ -242,34 +256,10 @@ def _substitute(value: Any, filled: Mapping[str, Value], where: str) -> Any:
         return filled[match[1]]
 
     whole = _SUBSTITUTION.fullmatch(value)
-    return lookup(whole) if whole else _SUBSTITUTION.sub(lambda match: _text(lookup(match)), value)
+    return lookup(whole) if whole else _SUBSTITUTION.sub(lambda match: as_text(lookup(match)), value)
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(names))}"
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _to_bool(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ValueError(text)
-    return text == "true"
-
-
-def _to_path(text: str) -> str:
-    # An empty path stays empty: it says "none".
-    return str(Path(text).expanduser().absolute()) if text else ""
-
-
-_CONVERTERS: dict[str, Callable[[str], Value]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": _to_bool,
-    "path": _to_path,
-}

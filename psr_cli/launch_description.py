@@ -9,12 +9,14 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from psr_cli.graph import Graph, Value, load_graph
+from psr_cli.arguments import Value
+from psr_cli.graph import Graph, load_graph
 
 
 def launch_description(name: str) -> LaunchDescription:
     """The graph `name`, its arguments declared; like `psr up`, everything stops when one node dies."""
     graph = load_graph(name)
+    given: dict[str, str] = {}
     declared = [
         DeclareLaunchArgument(
             argument.name,
@@ -24,13 +26,19 @@ def launch_description(name: str) -> LaunchDescription:
         )
         for argument in graph.arguments
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=_nodes, args=[graph])])
+    note = OpaqueFunction(function=_note, args=[graph, given])
+    return LaunchDescription([note, *declared, OpaqueFunction(function=_nodes, args=[graph, given])])
 
 
-def _nodes(context: Any, graph: Graph) -> list[Node]:
+def _note(context: Any, graph: Graph, given: dict[str, str]) -> None:
+    """Runs before the defaults are filled in: afterwards nobody could tell them from what was asked for."""
+    names = [argument.name for argument in graph.arguments]
+    given.update({name: context.launch_configurations[name] for name in names if name in context.launch_configurations})
+
+
+def _nodes(context: Any, graph: Graph, given: dict[str, str]) -> list[Node]:
     """Runs once the arguments have values, so that they mean the same as in `psr up`."""
-    values = {argument.name: context.launch_configurations[argument.name] for argument in graph.arguments}
-    plan = graph.resolve(values)
+    plan = graph.resolve(given)
     return [
         Node(
             package="psr_suite",

@@ -76,7 +76,7 @@ class TestWithStandIns:
         return str(request.param)
 
     def test_every_argument_is_declared(self, name: str) -> None:
-        *declared, _ = execute(name).positional[0]
+        _, *declared, _ = execute(name).positional[0]
         graph = load_graph(name)
         assert [each.positional[0] for each in declared] == [argument.name for argument in graph.arguments]
         for each, argument in zip(declared, graph.arguments, strict=True):
@@ -84,12 +84,19 @@ class TestWithStandIns:
             assert each.choices == (list(argument.choices) or None)
             assert each.description and (each.choices is None or each.default_value in each.choices)
 
+    def start(self, name: str, values: dict[str, str]) -> list[Any]:
+        """The nodes that launch would start: the entities one after the other, as it does."""
+        note, *declared, start = execute(name).positional[0]
+        context = SimpleNamespace(launch_configurations=dict(values), environment={})
+        note.function(context, *note.args)
+        for each in declared:
+            context.launch_configurations.setdefault(each.positional[0], each.default_value)
+        nodes: list[Any] = start.function(context, *start.args)
+        return nodes
+
     @pytest.mark.parametrize("values", [{}, VALUES])
     def test_the_nodes_are_those_of_psr_up(self, name: str, values: dict[str, str]) -> None:
-        *declared, action = execute(name).positional[0]
-        filled = {each.positional[0]: each.default_value for each in declared} | values
-        context = SimpleNamespace(launch_configurations=filled, environment={})
-        nodes = action.function(context, *action.args)
+        nodes = self.start(name, values)
         plan = load_graph(name).resolve(values)
         assert [(each.name, each.executable) for each in nodes] == [(each.name, each.executable) for each in plan.nodes]
         for launched, node in zip(nodes, plan.nodes, strict=True):
@@ -104,10 +111,16 @@ class TestWithStandIns:
             assert launched.package == "psr_suite"
             assert type(launched.on_exit).__name__ == "Shutdown", "one death stops the graph, as in psr up"
 
+    def test_a_parameter_file_replaces_defaults_and_nothing_that_was_given(self, name: str, tmp_path: Path) -> None:
+        file = tmp_path / "policy.yaml"
+        file.write_text("/policy: {ros__parameters: {steering.k: 3.0, steering.sigma: 0.3}}")
+        # k is given as what happens to be its default.
+        nodes = self.start(name, {"policy_parameters": str(file), "k": "1.0"})
+        policy = next(node for node in nodes if node.name == "policy").parameters[0]
+        assert (policy["steering.k"], policy["steering.sigma"]) == (1.0, 0.3)
+
     def test_text_is_marked_as_text(self) -> None:
-        *declared, action = execute("sim").positional[0]
-        filled = {each.positional[0]: each.default_value for each in declared}
-        nodes = action.function(SimpleNamespace(launch_configurations=filled, environment={}), *action.args)
+        nodes = self.start("sim", {})
         for value in (value for node in nodes for value in node.parameters[0].values()):
             assert isinstance(value, (bool, int, float)) or value.value_type is str
 

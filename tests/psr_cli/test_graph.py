@@ -100,6 +100,62 @@ class TestResolving:
             example.resolve(values)
 
 
+class TestParameterFile:
+    """`first` takes parameters from a file, through the arguments they stand for."""
+
+    @pytest.fixture
+    def resolve(self, tmp_path: Path):
+        """resolve("yaml of the parameters", **arguments): the first node's parameters."""
+        text = EXAMPLE.replace("executable: first_node", "executable: first_node\n    parameter_file: $(file)")
+        (tmp_path / "graph.yaml").write_text(text.replace("$(config)/x.yaml", '""').replace("list:", "fixed: true #"))
+        file = tmp_path / "mine.yaml"
+
+        def resolve(content: str, **values: str) -> dict[str, object]:
+            file.write_text(f"/first: {{ros__parameters: {{{content}}}}}")
+            graph = load_graph(str(tmp_path / "graph.yaml"))
+            return graph.resolve({"file": str(file), **values}).nodes[0].parameters
+
+        return resolve
+
+    def test_it_replaces_defaults(self, resolve) -> None:
+        read = resolve("speed: 2, label: '7'")
+        assert (read["speed"], read["label"], read["steps"]) == (2.0, "7", 3)
+        assert type(read["speed"]) is float, "an argument's type is that of its default"
+
+    @pytest.mark.parametrize("given", ["5", "3"], ids=["another", "the default"])
+    def test_what_is_given_replaces_it(self, resolve, given: str) -> None:
+        read = resolve("speed: 2, steps: 4", steps=given)
+        assert (read["speed"], read["steps"]) == (2.0, int(given))
+
+    def test_none_is_the_default(self, resolve) -> None:
+        assert resolve("speed: 2", file="")["speed"] == 1.0
+
+    def test_it_may_repeat_what_the_graph_fixes(self, resolve) -> None:
+        assert resolve("fixed: true")["fixed"] is True
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("sped: 2", r"mine.yaml: sped is '2', but node first has no such parameter; did you mean speed"),
+            ("fixed: false", r"mine.yaml: fixed is 'false', in graph graph always 'true'; remove it"),
+            ("nested.text: b-3-false", r"mine.yaml: nested.text is 'b-3-false', in graph graph always '\$\(mode\)"),
+            ("steps: 1.5", r"mine.yaml: steps is '1.5': argument steps: '1.5' is not a int"),
+            ("label: [a, b]", r"mine.yaml: label is .*, expected one value"),
+            ("label:", r"mine.yaml: label is 'None', expected one value"),
+        ],
+    )
+    def test_what_it_cannot_set_is_named(self, resolve, content: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            resolve(content)
+
+    @pytest.mark.parametrize("graph", ["robot", "sim"])
+    def test_it_reaches_the_policy_of_the_shipped_graphs(self, graph: str, tmp_path: Path) -> None:
+        (tmp_path / "p.yaml").write_text("/policy: {ros__parameters: {steering.k: 2.0, limits_margin: 0.3}}")
+        plan = load_graph(graph).resolve({"policy_parameters": str(tmp_path / "p.yaml")})
+        policy = next(node for node in plan.nodes if node.name == "policy")
+        assert (policy.parameters["steering.k"], policy.parameters["limits_margin"]) == (2.0, 0.3)
+
+
 class TestReading:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
@@ -203,6 +259,28 @@ class TestShippedGraphs:
             assert file is None or Path(str(file)).is_file(), file
         assert all(argument.description for argument in graph.arguments)
         assert all(argument.name in describe_arguments(graph) for argument in graph.arguments)
+
+    @pytest.mark.parametrize("name", ["robot", "sim"])
+    def test_they_set_the_policys_parameters_to_its_own_defaults(self, name: str, ros_domain: int) -> None:
+        pytest.importorskip("rclpy", reason="needs ROS")
+        from rclpy.context import Context
+
+        from psr_policy.node import PolicyNode
+
+        context = Context()
+        context.init(args=[], domain_id=ros_domain)
+        node = PolicyNode(context=context, cli_args=["--ros-args", "-p", "autostart:=false"])
+        try:
+            declared = {each: node.get_parameter(each).value for each in node.list_parameters([], 0).names}
+        finally:
+            node.destroy_node()
+            context.try_shutdown()
+        policy = next(node for node in load_graph(name).resolve({}).nodes if node.name == "policy")
+        rclpys_own = {"use_sim_time", "start_type_description_service"}
+        assert set(declared) - set(policy.parameters) <= rclpys_own | {"autostart"}
+        graphs_own = {"use_sim_time", "autostart", "tick_source", "threads"}
+        for each in set(policy.parameters) - graphs_own:
+            assert policy.parameters[each] == declared[each], each
 
     def test_the_clock_is_simulated_in_the_simulator_only(self) -> None:
         for name, simulated, source in (("sim", True, "topic"), ("robot", False, "timer")):

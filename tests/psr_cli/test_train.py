@@ -17,7 +17,7 @@ from tests.psr_policy.conftest import pusht_arrays, write_demos
 SMALL = "--obs-keys object,robot0_eef_pos --steps 6 --batch-size 8 --horizon 8 --n-action-steps 4 --warmup-steps 2"
 NETWORKS = {
     "unet": "--network unet --down-dims 8,16 --embed-dim 8 --kernel-size 3",
-    "transformer": "--network transformer --layers 1 --heads 2 --width 8 --dropout 0.1 --attention full --prediction sample",
+    "transformer": "--network transformer --layers 1 --heads 2 --width 8 --attention full --prediction sample",
 }
 
 
