@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from psr_cli.interrupts import Interrupts
+
+# The rest is imported once interrupts are noted.
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 # Each is a module psr_cli.<name> with add_parser(subparsers) and run(args) -> exit code.
 SUBCOMMANDS = (
@@ -27,32 +31,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    try:
-        parser = build_parser(words)
-        args, rest = parser.parse_known_args(words)
-        # argparse takes a list of positionals in one piece only; name:=value may stand behind an option, too.
-        if rest and hasattr(args, "assignments") and all(":=" in word for word in rest):
-            args.assignments += rest
-        elif rest:
-            parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        return int(args.run(args))
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has left (`psr ... | head`). Nothing may be written any more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KNOWN_ERRORS as error:
-        if debug:
-            raise
-        print(f"psr: error: {describe(error)}", file=sys.stderr)
-        return USER_ERROR
+    with Interrupts() as interrupts:
+        try:
+            args = _parse(words)
+            if interrupts.noted:
+                raise KeyboardInterrupt
+            return int(args.run(args))
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read our output has left (`psr ... | head`). Nothing may be written any more, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:
+            if debug:
+                raise
+            if interrupts.noted:  # and the interrupted code has made another error of it
+                return INTERRUPTED
+            if not isinstance(error, KNOWN_ERRORS):
+                raise
+            print(f"psr: error: {describe(error)}", file=sys.stderr)
+            return USER_ERROR
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = build_parser(words)
+    args, rest = parser.parse_known_args(words)
+    # argparse takes a list of positionals in one piece only; name:=value may stand behind an option, too.
+    if rest and hasattr(args, "assignments") and all(":=" in word for word in rest):
+        args.assignments += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser; when `words` begins with a subcommand only that one's module is imported."""
+    import argparse
+    import importlib
+
     parser = argparse.ArgumentParser(
         prog="psr",
         description="Steer diffusion models (k, sigma) on a robot: run, evaluate, compare.",
@@ -68,6 +87,8 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 def suite_version() -> str:
     """The installed suite's version, or "(not installed)" for a source tree that was never set up."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("psr_suite")
     except PackageNotFoundError:

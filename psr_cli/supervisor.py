@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TextIO
 
+from psr_cli.interrupts import noted_by
+
 # What stop() sends, and for how many seconds each may take to work; all gone in less than 5 s. Not SIGINT: nodes treat
 # both alike, but a Python that is still importing dies of SIGTERM at once, and of SIGINT only after a long unwinding.
 ESCALATION = ((signal.SIGTERM, 3.0), (signal.SIGKILL, 0.5))
@@ -30,7 +32,10 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """`with StopSignals() as stop:` turns SIGINT, SIGTERM and SIGHUP into `stop.requested`, for a loop to look at."""
+    """`with StopSignals() as stop:` turns SIGINT, SIGTERM and SIGHUP into `stop.requested`, for a loop to look at.
+
+    Raises KeyboardInterrupt at the beginning for a SIGINT that Interrupts has noted before.
+    """
 
     def __init__(self) -> None:
         self.signum = 0
@@ -46,6 +51,9 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         self._previous = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
+        if noted_by(self._previous[signal.SIGINT]):
+            self.__exit__()
+            raise KeyboardInterrupt
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -58,6 +58,13 @@ class TestRecorderKilled:
 class TestInterrupted:
     """Ctrl-C at `psr up`: gone within 5 s, and so is every process it started."""
 
+    @pytest.fixture(autouse=True)
+    def _not_ignored(self):
+        """What a script starts with `&` ignores SIGINT, as does all that it starts: these tests, and their `psr up`."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     @pytest.mark.parametrize("moment", ["at once", "while starting", "in mid-episode"])
     def test_nothing_is_left_after_five_seconds(self, tmp_path, moment):
         bag = tmp_path / "bag"
