@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,7 +26,11 @@ from psr_eval.player import EpisodePlayer, Outcome
 from psr_policy.config import PolicyConfig
 from psr_policy.policy import DiffusionPolicy
 
+if TYPE_CHECKING:
+    from psr_eval.rollouts import RolloutPlan
+
 GROUPS = 2  # environments for one row of the batch: while one computes, the other's chunk is sampled
+DEAD = "a worker process ended unexpectedly; its own message stands above"
 
 
 @dataclass
@@ -50,18 +55,18 @@ class _Due:
 
 
 def run_batched(
-    plan: Any, policy: DiffusionPolicy, seeds: Sequence[int], workers: int, batch: int
+    plan: RolloutPlan, policy: DiffusionPolicy, seeds: Sequence[int], crew: Crew, batch: int
 ) -> Iterator[Outcome]:
-    """Outcomes of the seeds, in any order, as they finish. plan: a RolloutPlan; batch: rows of a network call.
+    """Outcomes of the seeds, in any order, as they finish. batch: rows of a network call.
 
-    Leaving the iteration ends the workers. Uses one torch thread, for their number moves last bits, too. Raises
+    Leaving the iteration early dismisses the crew. Uses one torch thread, for their number moves last bits, too. Raises
     RuntimeError when a worker dies.
     """
     torch.set_num_threads(1)
-    count = min(GROUPS * batch, len(seeds))
-    slots, todo = [_Slot(index) for index in range(count)], deque(seeds)
-    with _Workers(plan, policy.config, min(workers, count)) as crew:
-        busy = count
+    busy = min(GROUPS * batch, len(seeds))
+    slots, todo = [_Slot(index) for index in range(busy)], deque(seeds)
+    crew.prepare(plan, policy.config)
+    try:
         for slot in slots:
             _begin(slot, todo.popleft(), crew)
         due: list[_Slot] = []
@@ -81,14 +86,17 @@ def run_batched(
                 now, due = due[:batch], due[batch:]
                 for slot, rows in zip(now, _sample(plan, policy, now, batch), strict=True):
                     crew.tell(slot.index, rows)
+    finally:
+        if busy:  # with episodes that nobody is going to finish
+            crew.dismiss()
 
 
-def _begin(slot: _Slot, seed: int, crew: _Workers) -> None:
+def _begin(slot: _Slot, seed: int, crew: Crew) -> None:
     slot.seed, slot.latencies = seed, []
     crew.tell(slot.index, seed)
 
 
-def _sample(plan: Any, policy: DiffusionPolicy, slots: list[_Slot], batch: int) -> NDArray[np.float32]:
+def _sample(plan: RolloutPlan, policy: DiffusionPolicy, slots: list[_Slot], batch: int) -> NDArray[np.float32]:
     """Chunks (len(slots), R, Da), R counted from the present step on, from one call of `batch` rows."""
     padded = slots + [slots[0]] * (batch - len(slots))
     begin = time.perf_counter()
@@ -106,48 +114,74 @@ def _sample(plan: Any, policy: DiffusionPolicy, slots: list[_Slot], batch: int) 
     return rows
 
 
-class _Workers:
-    """Processes that hold the environments; slot i lives in worker i modulo their number."""
+class Crew:
+    """`with Crew(workers) as crew:` processes that hold the environments; slot i lives in worker i modulo their number.
 
-    def __init__(self, plan: Any, config: PolicyConfig, number: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connections: list[Connection] = []
-        self._processes = []
-        for _ in range(number):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, plan, config), daemon=True)
-            process.start()
-            theirs.close()
-            self._connections.append(ours)
-            self._processes.append(process)
+    A worker starts when it is needed first, and stays from plan to plan as long as these agree in what environments and
+    histories are like: task, step limit and the policy's config.
+    """
 
-    def __enter__(self) -> _Workers:
+    def __init__(self, workers: int) -> None:
+        self._number = workers
+        self._made_for: tuple[RolloutPlan, PolicyConfig] | None = None
+        self._workers: dict[int, tuple[Connection, BaseProcess]] = {}
+
+    def __enter__(self) -> Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in self._connections:
+        self.dismiss()
+
+    def prepare(self, plan: RolloutPlan, config: PolicyConfig) -> None:
+        """To be called before the first tell() of a plan, when every episode of the plan before is over."""
+        if self._made_for and _kind(plan, config) != _kind(*self._made_for):
+            self.dismiss()
+        self._made_for = plan, config
+
+    def dismiss(self) -> None:
+        """Ends the workers, whatever they do; the next tell() starts others."""
+        for connection, process in self._workers.values():
             connection.close()
-        for process in self._processes:
             process.terminate()
             process.join()
+        self._workers.clear()
 
     def tell(self, index: int, what: int | NDArray[np.float32]) -> None:
         """A seed to begin with, or the rows to play."""
-        self._connections[index % len(self._connections)].send((index, what))
+        worker = index % self._number
+        if worker not in self._workers:
+            self._workers[worker] = self._start()
+        try:
+            self._workers[worker][0].send((index, what))
+        except OSError:
+            raise RuntimeError(DEAD) from None
+
+    def _start(self) -> tuple[Connection, BaseProcess]:
+        assert self._made_for is not None, "prepare() comes first"
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, *self._made_for), daemon=True)
+        process.start()
+        theirs.close()
+        return ours, process
 
     def answers(self, block: bool) -> Iterator[_Due]:
         """What has arrived; with `block`, waits until something has."""
-        for connection in wait(self._connections, None if block else 0):
+        for connection in wait([connection for connection, _ in self._workers.values()], None if block else 0):
             try:
                 answer = connection.recv()  # type: ignore[union-attr]
             except (EOFError, OSError):
-                raise RuntimeError("a worker process ended unexpectedly; its own message stands above") from None
+                raise RuntimeError(DEAD) from None
             if isinstance(answer, Exception):
                 raise answer
             yield answer
 
 
-def _serve(connection: Connection, plan: Any, config: PolicyConfig) -> None:
+def _kind(plan: RolloutPlan, config: PolicyConfig) -> tuple[str, int, PolicyConfig]:
+    return plan.task, plan.max_steps, config
+
+
+def _serve(connection: Connection, plan: RolloutPlan, config: PolicyConfig) -> None:
     """A worker's life: plays what it is told to, until nobody tells it anything any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one ends the others
     torch.set_num_threads(1)

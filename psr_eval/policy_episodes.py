@@ -9,7 +9,7 @@ from pathlib import Path
 from psr_eval.outcome_log import OutcomeLog
 from psr_eval.player import Outcome
 from psr_eval.policy_rows import Row
-from psr_eval.rollouts import RolloutPlan, run_episodes
+from psr_eval.rollouts import RolloutPlan, Runner
 from psr_policy.checkpoint import read_description
 
 
@@ -61,16 +61,17 @@ def play(
     logs = {job: _log(job, folder, batch) for job in wanted}
     missing = {job: [seed for seed in seeds if seed not in logs[job].outcomes] for job in wanted}
     done, total = 0, sum(map(len, missing.values()))
-    for job, lacking in missing.items():
-        if not lacking:
-            continue
-        name = f"{job.checkpoint_id}, {job.row.name}"
-        if not done:
-            report(0, total, name)
-        for outcome in run_episodes(job.plan, lacking, workers, batch):
-            logs[job].add(outcome)
-            done += 1
-            report(done, total, name)
+    with Runner(workers, batch) as runner:
+        for job, lacking in missing.items():
+            if not lacking:
+                continue
+            name = f"{job.checkpoint_id}, {job.row.name}"
+            if not done:
+                report(0, total, name)
+            for outcome in runner.run(job.plan, lacking):
+                logs[job].add(outcome)
+                done += 1
+                report(done, total, name)
     return {job: {seed: log.outcomes[seed] for seed in seeds} for job, log in logs.items()}
 
 

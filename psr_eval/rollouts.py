@@ -16,6 +16,7 @@ from psr_core.steering import Steering
 from psr_eval.player import EpisodePlayer, Outcome
 
 if TYPE_CHECKING:
+    from psr_eval.batched import Crew
     from psr_policy.config import PolicyConfig
 
 
@@ -108,29 +109,53 @@ def _run_in_worker(seed: int) -> Outcome:
     return _rollouts.run(seed)
 
 
-def run_episodes(plan: RolloutPlan, seeds: Sequence[int], workers: int = 1, batch: int = 1) -> Iterator[Outcome]:
-    """Outcomes of the seeds, in any order, as they finish; each is the same whatever the number of workers.
+class Runner:
+    """`with Runner(workers, batch) as runner:` plays one plan after another; an outcome is the same for any workers.
 
     batch: rows of a network call. 1: each worker has its own network and calls it as the policy node does, bit for bit.
-    More: the workers have environments only, and this process calls the network for all of them at once
-    (psr_eval.batched), which is faster. Raises ValueError, before anything runs, for a plan that cannot be followed.
+    More: the workers have environments only, and this process calls the network for all of them at once, which is
+    faster; they stay for the next plan (psr_eval.batched).
     """
-    for name, value in (("workers", workers), ("batch", batch)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected 1 or more")
-    plan.check()
-    if batch > 1 and seeds:
-        from psr_eval.batched import run_batched
-        from psr_policy.checkpoint import load_policy
 
-        yield from run_batched(plan, load_policy(plan.checkpoint), seeds, workers, batch)
-    elif workers == 1:
-        rollouts = Rollouts(plan)
-        yield from (rollouts.run(seed) for seed in seeds)
-    else:
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(workers, _start_worker, (plan,)) as pool:
-            yield from pool.imap_unordered(_run_in_worker, seeds)
+    def __init__(self, workers: int = 1, batch: int = 1) -> None:
+        for name, value in (("workers", workers), ("batch", batch)):
+            if value < 1:
+                raise ValueError(f"{name} is {value}, expected 1 or more")
+        self._workers, self._batch = workers, batch
+        self._crew: Crew | None = None
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._crew is not None:
+            self._crew.dismiss()
+
+    def run(self, plan: RolloutPlan, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """Outcomes of the seeds, in any order, as they finish.
+
+        Raises ValueError, before anything runs, for a plan that cannot be followed.
+        """
+        plan.check()
+        if self._batch > 1 and seeds:
+            from psr_eval.batched import Crew, run_batched
+            from psr_policy.checkpoint import load_policy
+
+            self._crew = self._crew or Crew(self._workers)
+            yield from run_batched(plan, load_policy(plan.checkpoint), seeds, self._crew, self._batch)
+        elif self._workers == 1:
+            rollouts = Rollouts(plan)
+            yield from (rollouts.run(seed) for seed in seeds)
+        else:
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(self._workers, _start_worker, (plan,)) as pool:
+                yield from pool.imap_unordered(_run_in_worker, seeds)
+
+
+def run_episodes(plan: RolloutPlan, seeds: Sequence[int], workers: int = 1, batch: int = 1) -> Iterator[Outcome]:
+    """Runner.run for a single plan."""
+    with Runner(workers, batch) as runner:
+        yield from runner.run(plan, seeds)
 
 
 def progress_line(done: int, total: int, successes: int, started: float, before: int = 0) -> str:
