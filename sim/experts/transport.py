@@ -23,6 +23,7 @@ _LID_ON_TABLE = 0.826  # height of the handle's middle
 _LID_CLEAR = 0.983  # height of the hand at which the lid has left the bin's walls
 _OVER_WALLS = 0.98  # height of an empty hand, or one with a thing, that passes over a bin's walls
 _HAMMER_CLEAR = 1.0  # one with the hammer, which may hang a little
+_HEAD = 0.034  # by which the hammer is longer on its head's side
 _HALF_BIN = 0.14  # inside
 Move = tuple[Array, Array, float]  # where to go (3,), (3, 3), and at which share of full speed
 
@@ -40,6 +41,7 @@ class TransportExpert:
         self._wanders = tuple(Wander(self._rng, self.style.noise) for _ in (0, 1))
         self._task = ["", ""]  # what each hand is on
         self._tail = self._front = 0.0  # where arms 0 and 1 take the hammer, from its middle towards themselves
+        self._start_bin: Array = np.zeros(3)
         self._missed: set[str] = set()  # things that fingers have closed above
 
     def act(self, observation: Observation) -> NDArray[np.float32]:
@@ -47,6 +49,7 @@ class TransportExpert:
         for hand in self._hands:
             hand.look(observation)
         if observation.step == 0:
+            self._start_bin = observation.objects["lid_handle"][0]
             ahead = int(_head_points_to_arm_1(observation))
             self._tail, self._front = self.style.tail[ahead], self.style.front[ahead]
         moves = (self._act_0(observation), self._act_1(observation))
@@ -109,10 +112,13 @@ class TransportExpert:
         if (reaching := self._reach(hand, "hammer", grasp)) is not None:
             return reaching
         goal = style.meet - [0, self._tail, 0]
+        if hand.position[2] < _HAMMER_CLEAR:  # head and tail have but 2 cm to the bin's walls, so both get the same
+            ends_middle = middle + _HEAD / 2 * quat_xyzw_to_matrix(quat)[:, 2]
+            hand.base = hand.position + self._start_bin - ends_middle
         target = hand.above(goal, _HAMMER_CLEAR + 0.06, _HAMMER_CLEAR, 0.1)
         free = smooth((hand.position[2] - _HAMMER_CLEAR) / 0.06)
-        # the hammer nearly touches the bin's walls
-        return target, hand_rotation(0, 0.0, free * style.tilt[0]), 0.5 + 0.5 * free
+        yaw = (1 - free) * yaw_along(hand.grip_rotation[:, 1])
+        return target, hand_rotation(0, yaw, free * style.tilt[0]), 0.5 + 0.5 * free
 
     def _withdraw(self, observation: Observation) -> Move:
         """Up and off the hammer, then home."""
@@ -143,7 +149,7 @@ class TransportExpert:
         arrived = smooth((0.25 - other_to_go) / 0.15)
         position = middle + self._front * axis
         planned = style.meet + [0, self._front, 0]
-        # tilted near its own base, the hand would run into the wrist's limits and the arm fold up for good
+        # high or tilted near its own base, the arm would run into its joints' limits and fold up for good
         near = smooth((0.3 - float(np.linalg.norm(hand.position - planned))) / 0.15)
         rotation = hand_rotation(1, arrived * yaw_along(axis), near * style.tilt[1])
         grasp = Grasp(planned + arrived * (position - planned), rotation, _WIDTHS["hammer"])
@@ -157,7 +163,9 @@ class TransportExpert:
         approach = rotation[:, 2]
         aside = split(hand.position - grasp.position, approach)[0] + 0.05 * hand.angle_to(rotation)
         back = style.retreat * max(away, smooth((aside - 0.015) / 0.04))
-        return grasp.position - back * approach, rotation, 1.0
+        waiting = grasp.position - back * approach
+        target = np.array([*waiting[:2], style.ceiling[1] + near * (waiting[2] - style.ceiling[1])])
+        return target, rotation, 1.0
 
     def _carry_home(self, observation: Observation) -> Move:
         """With the hammer to the target bin, once the other hand is off it."""

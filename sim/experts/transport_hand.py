@@ -42,14 +42,14 @@ class TransportHand:
         self.held = False
         self.grip_rotation: Array = np.eye(3)
         self._lead: Array = np.zeros(3)  # of the last command over the hand
-        self._from: Array | None = None  # where the fingers last changed their mind, (3,)
+        self.base: Array | None = None  # above which it rises: where the fingers last changed their mind, (3,)
 
     def look(self, observation: Observation) -> None:
         """Take notice of where the hand and its fingers are now."""
         hand = observation.hands[self.number]
         self.position, self.rotation = hand.position, hand.rotation
-        if self._from is None:
-            self._from = hand.position
+        if self.base is None:
+            self.base = hand.position
         self.opening = float(np.abs(observation.features[f"robot{self.number}_gripper_qpos"]).sum())
         fingers = observation.joint_velocities[_JOINTS * self.number + 7 : _JOINTS * (self.number + 1)]
         self._still = bool(np.abs(fingers).max() < 0.015)
@@ -66,7 +66,7 @@ class TransportHand:
             # the fingers take 5 steps to get there, so they set out while the hand still comes down
             there = aside < _NEAR and abs(along) < 0.018 and self.angle_to(grasp.rotation) < 0.12
             if there and self.opening > grasp.width + 0.01:
-                self.gripping, self._from, self.grip_rotation = True, self.position, self.rotation
+                self.gripping, self.base, self.grip_rotation = True, self.position, self.rotation
         elif np.linalg.norm(away) > 0.05 or self.opening < 0.5 * grasp.width:
             self.release()
         self.held = self.gripping and (self.held or (self._still and self.opening < grasp.width + 0.008))
@@ -75,7 +75,7 @@ class TransportHand:
     def release(self) -> None:
         """Open."""
         if self.gripping:
-            self._from = self.position
+            self.base = self.position
         self.gripping = self.held = False
 
     def above(self, goal: Array, ceiling: float, clear: float, rim: float, angle: float = 0.0) -> Array:
@@ -84,7 +84,7 @@ class TransportHand:
         Below `clear` the hand only rises; within `rim` of the goal's axis it descends, the later the more it still has
         to turn (angle, rad).
         """
-        assert self._from is not None
+        assert self.base is not None
         aside = float(np.linalg.norm(goal[:2] - self.position[:2])) + 0.05 * angle
         far = smooth((aside - _NEAR) / (rim - _NEAR))
         height = goal[2] + max(ceiling - goal[2], 0.0) * far
@@ -92,7 +92,7 @@ class TransportHand:
             height = self.position[2] + np.clip(height - self.position[2], -_STEEP, _STEEP)
         free = max(1 - far, smooth((self.position[2] - clear) / max(ceiling - clear, 1e-6) * 1.5))
         # a hand that only rises would drift, so it is drawn to where it left from as long as it is near
-        back = self._from[:2] - self.position[:2]
+        back = self.base[:2] - self.position[:2]
         near = 1 - smooth((float(np.linalg.norm(back)) - 0.07) / 0.07)
         start = self.position[:2] + near * limited(2 * back, 0.06)
         return np.array([*(start + free * (goal[:2] - start)), height])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from psr_core.steering import Steering
 from psr_eval.policy_episodes import by_row, jobs, play
 from psr_eval.policy_rows import Row
+from psr_eval.rollouts import run_episodes
 from psr_policy.checkpoint import save_policy
 from psr_policy.config import PolicyConfig, UnetOptions
 from psr_policy.policy import DiffusionPolicy
@@ -38,6 +40,10 @@ def checkpoints(tmp_path_factory):
 
 def _play(wanted, folder, seeds=SEEDS, batch=1, report=lambda *_: None):
     return play(wanted, seeds, folder, workers=1, batch=batch, report=report)
+
+
+def _processes():
+    return {child.pid for child in multiprocessing.active_children()}
 
 
 def test_rows_and_checkpoints_each_have_every_seed(checkpoints, tmp_path):
@@ -84,6 +90,17 @@ def test_a_checkpoint_is_known_by_its_weights_and_not_by_its_place(checkpoints, 
     told = []
     _play(jobs(ROWS, [checkpoints[0] / ".." / "counting"], BASE), tmp_path, report=lambda *_: told.append(0))
     assert not told
+
+
+def test_settings_share_their_processes_and_nothing_else(checkpoints, tmp_path):
+    before = _processes()
+    seen = []
+    wanted = jobs(ROWS, checkpoints, BASE)
+    found = _play(wanted, tmp_path, batch=2, report=lambda done, *_: seen.append(_processes() - before))
+    assert len(seen[1]) == 1 and set(map(frozenset, seen[1:])) == {frozenset(seen[1])}
+    assert _processes() == before
+    alone = {outcome.seed: outcome.max_reward for outcome in run_episodes(wanted[-1].plan, SEEDS, batch=2)}
+    assert {seed: outcome.max_reward for seed, outcome in found[wanted[-1]].items()} == alone
 
 
 def test_other_settings_are_refused_before_anything_is_played(checkpoints, tmp_path):

@@ -316,7 +316,7 @@ class TestBadChunks:
     @pytest.mark.parametrize(
         ("name", "why"),
         [
-            ("wrong width", "action row has shape (8, 7), expected (..., 10)"),
+            ("wrong width", "action rows have shape (8, 7), expected (R, 10)"),
             ("lost numbers", "horizon 16 x dim 10 is 160, but data holds 150 numbers"),
             ("not finite", "row 0, column 0 is nan, expected finite numbers"),
             ("too many steps", "n_action_steps is 16, expected 1 to the horizon 15"),
