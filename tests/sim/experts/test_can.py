@@ -8,6 +8,7 @@ from sim.demos import record_demo
 from sim.env import SimEnv
 from sim.experts.can import CanExpert
 from sim.experts.motion import Phase
+from tests.sim.experts.playing import played
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +19,7 @@ def can():
 
 
 def episode(env, seed, grade, steps):
-    """Observations and the rows commanded, from the reset on."""
-    observation, expert = env.reset(seed), CanExpert(seed, grade)
-    observations, rows = [observation], []
-    for _ in range(steps):
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
-        observations.append(observation)
-    return observations, np.array(rows)
+    return played(env, CanExpert(seed, grade), seed, steps)
 
 
 @pytest.fixture(scope="module")

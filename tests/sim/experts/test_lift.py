@@ -7,17 +7,11 @@ import pytest
 
 from sim.actions import row_to_action
 from sim.experts.lift import LiftExpert, LiftStyle
+from tests.sim.experts.playing import played
 
 
 def episode(env, seed, steps=110):
-    """Observations and the rows commanded, from the reset on."""
-    observation, expert = env.reset(seed), LiftExpert(seed)
-    observations, rows = [observation], []
-    for _ in range(steps):
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
-        observations.append(observation)
-    return observations, np.array(rows)
+    return played(env, LiftExpert(seed), seed, steps)
 
 
 @pytest.fixture(scope="module")

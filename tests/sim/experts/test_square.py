@@ -9,6 +9,7 @@ from sim.demos import record_demo
 from sim.env import SimEnv
 from sim.experts.motion import Phase, yaw_of
 from sim.experts.square import SquareExpert
+from tests.sim.experts.playing import played
 
 PEG = np.array([0.23, 0.10])
 
@@ -21,14 +22,7 @@ def square():
 
 
 def episode(env, seed, grade, steps):
-    """Observations and the rows commanded, from the reset on."""
-    observation, expert = env.reset(seed), SquareExpert(seed, grade)
-    observations, rows = [observation], []
-    for _ in range(steps):
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
-        observations.append(observation)
-    return observations, np.array(rows)
+    return played(env, SquareExpert(seed, grade), seed, steps)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from sim.env import SimEnv
 from sim.experts import tool_hang_motion as motion
 from sim.experts.tool_hang import ToolHangExpert, ToolHangStyle
 from sim.experts.tool_hang_motion import Pose, Scene
+from tests.sim.experts.playing import played_to_success
 
 
 @pytest.fixture(scope="module")
@@ -19,15 +20,7 @@ def env():
 
 
 def episode(env, seed, grade, steps):
-    """Observations and the rows commanded, from the reset until 9 steps after success."""
-    observation, expert = env.reset(seed), ToolHangExpert(seed, grade)
-    observations, rows, left = [observation], [], 9
-    while len(rows) < steps and left > 0:
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
-        observations.append(observation)
-        left -= any(seen.success for seen in observations[-10:])
-    return observations, np.array(rows)
+    return played_to_success(env, ToolHangExpert(seed, grade), seed, steps)
 
 
 @pytest.fixture(scope="module")

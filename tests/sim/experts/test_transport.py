@@ -7,6 +7,7 @@ from sim.actions import row_to_action
 from sim.env import SimEnv
 from sim.experts.transport import TransportExpert
 from sim.experts.transport_style import TransportStyle
+from tests.sim.experts.playing import played_to_success
 
 
 @pytest.fixture(scope="module")
@@ -17,15 +18,7 @@ def env():
 
 
 def episode(env, seed, grade, steps=420):
-    """Observations and the rows commanded, from the reset until 9 steps after success."""
-    observation, expert = env.reset(seed), TransportExpert(seed, grade)
-    observations, rows, left = [observation], [], 9
-    while len(rows) < steps and left > 0:
-        rows.append(expert.act(observation))
-        observation = env.step(rows[-1])
-        observations.append(observation)
-        left -= any(seen.success for seen in observations[-10:])
-    return observations, np.array(rows)
+    return played_to_success(env, TransportExpert(seed, grade), seed, steps)
 
 
 @pytest.fixture(scope="module")
