@@ -92,10 +92,14 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 
 def _settings(args: argparse.Namespace, wanted: list[Job]) -> dict[str, Any]:
-    """What decides the figures, as plain values."""
+    """What decides the figures, as plain values. grades: of the demonstrations that the checkpoints come from."""
+    from psr_policy.checkpoint import read_description
+
     same = ("task", "episodes", "first_seed", "noise_seed", "max_steps", "batch")
+    cards = [read_description(folder)["card"] for folder in args.checkpoint]
     return {
         **{name: getattr(args, name) for name in same},
         "num_inference_steps": args.steps,
+        "grades": sorted({card.get("data", {}).get("grade", "unknown") for card in cards}),
         "checkpoints": list(dict.fromkeys(job.checkpoint_id for job in wanted)),
     }

@@ -53,6 +53,7 @@ class Difference:
 class Result:
     """One setting on all initial states. scores: mean score on each checkpoint; spread: their standard deviation.
 
+    by_state: the score of each initial state, in the order of their seeds, as a mean over the checkpoints.
     difference: to the same sampler unsteered, and success_p: sign_flip_p of the successes, McNemar's; None for that
     itself. refused: episodes that ended because the policy asked for an impossible action.
     """
@@ -63,6 +64,7 @@ class Result:
     wilson95: tuple[float, float]
     max_reward: float
     scores: tuple[float, ...]
+    by_state: tuple[float, ...]
     refused: int
     difference: Difference | None
     success_p: float | None
@@ -184,6 +186,7 @@ def _result(row: Row, tables: Mapping[Row, _Table], scores: Mapping[Row, Array],
         wilson_interval(successes, n),
         float(table.max_reward.mean()),
         tuple(map(float, scores[row].mean(axis=1))),
+        tuple(map(float, scores[row].mean(axis=0))),
         table.refused,
         difference(scores[stock], scores[row], resamples) if other else None,
         sign_flip_p((table.success * 1 - tables[stock].success).sum(axis=0)) if other else None,
