@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psr_cli.options import add_sampling_options, steering_from
+from psr_cli.options import add_sampling_options, default_checkpoint, steering_from
 
 if TYPE_CHECKING:
     from psr_eval.player import Outcome
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("eval", help="success rate of a checkpoint in the simulator, without ROS")
     parser.add_argument("--task", default="Lift", help="task of the simulator (default: %(default)s)")
-    parser.add_argument("--checkpoint", type=Path, default=Path("models/lift_unet"), help="native checkpoint folder")
+    parser.add_argument("--checkpoint", type=Path, help="native checkpoint folder (default: the task's in models/)")
     parser.add_argument("--episodes", type=int, default=100, help="number of seeds (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=100_000, help="seeds are this and the following ones")
     parser.add_argument("--max-steps", type=int, default=0, help="steps per episode (default: the task's own limit)")
@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from psr_core.statistics import wilson_interval
     from psr_eval.rollouts import RolloutPlan
     from psr_policy.checkpoint import add_to_card
+    from sim.tasks import get_task
 
+    args.checkpoint = args.checkpoint or default_checkpoint(get_task(args.task).name)
     if args.episodes < 1:
         raise ValueError(f"--episodes is {args.episodes}, expected 1 or more")
     plan = RolloutPlan(

@@ -6,6 +6,8 @@ A graph is a YAML file in config/:
     arguments:
       mode: {default: lockstep, choices: [lockstep, realtime], description: one line}
       weights: {default: $(root)/models/lift_unet, type: path, description: one line}
+    presets:                          # what goes with a value of an argument, in place of other arguments' defaults
+      mode: {realtime: {weights: $(root)/models/quick}}
     environment: {NAME: value}        # for variables that are not set already
     nodes:
       - name: policy                  # the ROS node's name
@@ -19,7 +21,7 @@ A graph is a YAML file in config/:
 `$(name)` stands for an argument's value, `$(config)` for the folder config/ and `$(root)` for the folder above it.
 A value that is nothing but `$(name)` keeps the argument's type. An argument's type is that of its default, or `path`:
 a file or folder, made absolute from the current folder. A parameter file gives values to the arguments that the
-node's parameters stand for: they go before the defaults, and what is given to `resolve` goes before them.
+node's parameters stand for: they go before presets and defaults, and what is given to `resolve` goes before them.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from psr_cli.arguments import TYPES, Argument, Value, as_text
 from psr_cli.parameter_file import read_parameters
 
 _SUBSTITUTION = re.compile(r"\$\(([\w.]+)\)")
-_GRAPH_KEYS = {"description", "arguments", "environment", "nodes"}
+_GRAPH_KEYS = {"description", "arguments", "presets", "environment", "nodes"}
 _ARGUMENT_KEYS = {"default", "description", "type", "choices"}
 _NODE_KEYS = {"name", "module", "executable", "if", "parameters", "parameter_file", "remappings"}
 
@@ -102,12 +104,13 @@ class Graph:
     name: str
     description: str
     arguments: tuple[Argument, ...]
+    presets: dict[str, dict[str, dict[str, str]]]  # argument -> its value -> other arguments' values
     environment: dict[str, str]
     nodes: tuple[dict[str, Any], ...]
     root: Path
 
     def resolve(self, values: Mapping[str, str]) -> Plan:
-        """Fill in `values` (argument -> text), elsewhere what parameter files say, elsewhere defaults.
+        """Fill in `values` (argument -> text), elsewhere what parameter files say, elsewhere presets, then defaults.
 
         Raises ValueError naming the graph, the argument or node, and what was expected; as read_parameters for a file.
         """
@@ -116,7 +119,7 @@ class Graph:
             if name not in known:
                 raise ValueError(f"graph {self.name} has no argument {name!r}{_hint(name, known)}")
         filled = self._fill(values)
-        filled = self._fill({**self._from_files(filled), **values})
+        filled = self._fill({**self._from_presets(filled), **self._from_files(filled), **values})
         environment = {name: str(_substitute(value, filled, self.name)) for name, value in self.environment.items()}
         nodes = (self._node(raw, filled) for raw in self.nodes)
         return Plan(tuple(node for node in nodes if node is not None), environment)
@@ -124,6 +127,11 @@ class Graph:
     def _fill(self, values: Mapping[str, str]) -> dict[str, Value]:
         places: dict[str, Value] = {"root": str(self.root), "config": str(self.root / "config")}
         return places | {each.name: each.convert(values.get(each.name, each.default)) for each in self.arguments}
+
+    def _from_presets(self, filled: Mapping[str, Value]) -> dict[str, str]:
+        """Argument -> text, as the presets have it for the values of other arguments."""
+        chosen = (presets.get(as_text(filled[name]), {}) for name, presets in self.presets.items())
+        return {name: text for preset in chosen for name, text in preset.items()}
 
     def _from_files(self, filled: Mapping[str, Value]) -> dict[str, str]:
         """Argument -> text, as the nodes' parameter files have it."""
@@ -179,11 +187,13 @@ def load_graph(name: str) -> Graph:
     _check_keys(content, _GRAPH_KEYS, {"nodes"}, str(path))
     for node in content["nodes"]:
         _check_keys(node, _NODE_KEYS, {"name", "module", "executable"}, f"{path}, nodes")
-    arguments = content.get("arguments", {}).items()
+    raw_arguments = content.get("arguments", {}).items()
+    arguments = tuple(_argument(name, raw, root, f"{path}, argument {name}") for name, raw in raw_arguments)
     return Graph(
         name=path.stem,
         description=content.get("description", ""),
-        arguments=tuple(_argument(name, raw, root, f"{path}, argument {name}") for name, raw in arguments),
+        arguments=arguments,
+        presets=_presets(content.get("presets", {}), arguments, root, f"{path}, presets"),
         environment=content.get("environment", {}),
         nodes=tuple(content["nodes"]),
         root=root,
@@ -220,6 +230,23 @@ def describe_arguments(graph: Graph) -> str:
         if argument.choices:
             lines.append(f"      one of: {', '.join(argument.choices)}")
     return "\n".join(lines)
+
+
+def _presets(raw: Any, arguments: Iterable[Argument], root: Path, where: str) -> dict[str, dict[str, dict[str, str]]]:
+    known = {argument.name: argument for argument in arguments}
+    places = {"root": str(root), "config": str(root / "config")}
+    _check_keys(raw, set(known), set(), where)
+    presets: dict[str, dict[str, dict[str, str]]] = {}
+    for name, by_value in raw.items():
+        for value, others in by_value.items():
+            here = f"{where}, {name}, {value}"
+            known[name].convert(as_text(value))
+            _check_keys(others, set(known) - {name}, set(), here)
+            texts = {other: as_text(_substitute(text, places, here)) for other, text in others.items()}
+            for other, text in texts.items():
+                known[other].convert(text)
+            presets.setdefault(name, {})[as_text(value)] = texts
+    return presets
 
 
 def _argument(name: str, raw: Any, root: Path, where: str) -> Argument:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from psr_cli.graph import Plan
+from psr_cli.graph import Plan, load_graph
 from psr_core.steering import NAMED, Steering
 
 
@@ -25,6 +26,13 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 def steering_from(args: argparse.Namespace) -> Steering:
     """The Steering that the options of add_sampling_options name. Raises ValueError naming the field."""
     return Steering(args.k, args.sigma, args.method, args.integrator, args.cap)
+
+
+def default_checkpoint(task: str) -> Path:
+    """The checkpoint that `psr up sim task:=TASK` runs; from the current folder on where it lies below that."""
+    nodes = load_graph("sim").resolve({"task": task}).nodes
+    found = Path(next(str(node.parameters["checkpoint"]) for node in nodes if node.name == "policy"))
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
 
 def check_steering(plan: Plan) -> None:

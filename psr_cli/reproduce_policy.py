@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psr_cli.options import default_checkpoint
 from psr_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--checkpoint",
         type=Path,
         nargs="+",
-        default=[Path("models/lift_unet")],
         metavar="DIR",
-        help="native checkpoint folders, several for several training seeds (default: models/lift_unet)",
+        help="native checkpoint folders, several for several training seeds (default: the task's in models/)",
     )
     add("--settings", type=Path, metavar="FILE", help="settings to compare (default: config/reproduce/policy.yaml)")
     add("--episodes", type=int, default=150, help="initial states (default: %(default)s)")
@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     for name in ("workers", "batch"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} is {getattr(args, name)}, expected 1 or more")
-    task, wanted = get_task(args.task), _jobs(args)
+    task = get_task(args.task)
+    args.checkpoint = args.checkpoint or [default_checkpoint(task.name)]
+    wanted = _jobs(args)
     out = args.out or Path("runs/reproduce/policy") / task.name
     seeds = range(args.first_seed, args.first_seed + args.episodes)
     progress = Progress("episodes")

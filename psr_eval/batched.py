@@ -8,7 +8,6 @@ of workers, nor on who else was in the batch. (Another batch size moves the last
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from psr_core.seeds import noise_generator
 from psr_eval.player import EpisodePlayer, Outcome
 from psr_policy.config import PolicyConfig
 from psr_policy.policy import DiffusionPolicy
+from sim.worker import serve_parent
 
 if TYPE_CHECKING:
     from psr_eval.rollouts import RolloutPlan
@@ -183,7 +183,7 @@ def _kind(plan: RolloutPlan, config: PolicyConfig) -> tuple[str, int, PolicyConf
 
 def _serve(connection: Connection, plan: RolloutPlan, config: PolicyConfig) -> None:
     """A worker's life: plays what it is told to, until nobody tells it anything any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one ends the others
+    serve_parent()
     torch.set_num_threads(1)
     players: dict[int, EpisodePlayer] = {}
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +28,9 @@ TOPICS = [
     "/clock:rosgraph_msgs/msg/Clock",
     "/joint_states:sensor_msgs/msg/JointState",
     "/ee_pose:geometry_msgs/msg/PoseStamped",
-    "/objects/cube/pose:geometry_msgs/msg/PoseStamped",
+    "/robot*/ee_pose:geometry_msgs/msg/PoseStamped",
+    "/objects/*/pose:geometry_msgs/msg/PoseStamped",
+    "/task/*:psr_interfaces/msg/TaskFlag",
     "/diagnostics:diagnostic_msgs/msg/DiagnosticArray",
     "/tf",
     "/tf_static",
@@ -63,10 +66,13 @@ class Recorder(SuiteNode):
         self.bag: BagWriter | None = None
         self.episodes = 0
         self._sources: list[Source] = []
+        self._patterns: list[Source] = []  # with a * in their names, which stand for all topics that match
         self._periodic: list[Any] = []
         self._flushed = 0  # messages in the bag at the last flush
         self.declare("directory", "runs/bag", "Folder of the bag; it must not exist yet.")
-        self.declare("topics", TOPICS, "Topics to record: name:type, or a name whose type is looked up in the graph.")
+        self.declare(
+            "topics", TOPICS, "Topics to record: name:type, or a name whose type is looked up; * stands for anything."
+        )
         self.declare("camera_topics", CAMERA_TOPICS, "Topics to record for the first camera_episodes episodes only.")
         self.declare(
             "camera_episodes", 0, "Episodes whose camera_topics are recorded; -1: all of them.", bounds=(-1, 2**31 - 1)
@@ -82,7 +88,9 @@ class Recorder(SuiteNode):
             if source.type:
                 message_class(source.type), definition(source.type)  # raise here rather than in the middle of a run
         self.bag = BagWriter(Path(self.parameter("directory")).expanduser(), environment())
-        self._sources, self.episodes, self._flushed = sources, 0, 0
+        self._patterns = [source for source in sources if "*" in source.topic]
+        self._sources = [source for source in sources if "*" not in source.topic]
+        self.episodes, self._flushed = 0, 0
 
     def activate(self) -> None:
         self._discover()
@@ -104,7 +112,7 @@ class Recorder(SuiteNode):
         if self.bag:
             self.bag.close()
             self.get_logger().info(f"{self.bag.folder}: {self.bag.messages} messages, {self.episodes} episodes")
-        self.bag, self._sources = None, []
+        self.bag, self._sources, self._patterns = None, [], []
 
     def shut_down(self) -> None:
         """Everything stops at once when a graph does: take what the others still have to say, then close the bag."""
@@ -131,8 +139,12 @@ class Recorder(SuiteNode):
 
     def _discover(self) -> None:
         """Subscribe to what is not subscribed to yet and has a type by now."""
+        types = dict(self.get_topic_names_and_types())
+        known = {one.topic for one in self._sources}
+        for pattern in self._patterns:
+            matching = fnmatch.filter(types.keys() - known, pattern.topic)
+            self._sources += [replace(pattern, topic=name) for name in sorted(matching)]
         waiting = [one for one in self._sources if not one.subscription and not one.refused and not self._done(one)]
-        types = dict(self.get_topic_names_and_types()) if any(not one.type for one in waiting) else {}
         for source in waiting:
             found = types.get(self.resolve_topic_name(source.topic), [])
             if not source.type and len(found) == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 
 from psr_core.steering import Steering
 from psr_eval.player import EpisodePlayer, Outcome
+from sim.worker import serve_parent
 
 if TYPE_CHECKING:
     from psr_eval.batched import Crew
@@ -100,7 +100,7 @@ _rollouts: Rollouts | None = None
 
 def _start_worker(plan: RolloutPlan) -> None:
     global _rollouts
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the main one ends the others
+    serve_parent()
     _rollouts = Rollouts(plan)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from sim.actions import CONVENTION, ROW_DIM, action_to_row, row_to_action
 from sim.env import SimEnv
 from sim.experts import expert_class
 from sim.tasks import get_task
+from sim.worker import serve_parent
 
 STEPS_AFTER_SUCCESS = 9  # the policy should learn to hold what it has lifted
 _UNFINISHED = "unfinished"  # where an episode is written until it is whole
@@ -150,7 +150,7 @@ _worker_env: SimEnv | None = None  # one simulator for each worker process
 
 def _start_worker(task: str) -> None:
     global _worker_env
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
+    serve_parent()
     _worker_env = SimEnv(task)
 
 

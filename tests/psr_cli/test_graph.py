@@ -21,6 +21,7 @@ arguments:
   mode: {default: a, choices: [a, b], description: which}
   loud: {default: false, description: whether}
   file: {default: $(config)/x.yaml, type: path, description: where}
+presets: {mode: {b: {speed: 4.0, file: $(config)/y.yaml}}, loud: {true: {label: LOUD}}}
 environment: {PROFILE: $(config)/p.xml}
 nodes:
   - name: first
@@ -78,6 +79,17 @@ class TestResolving:
         assert file(file="here/x") == str(tmp_path / "here" / "x")
         assert file(file="~/x") == "/home/someone/x"
         assert file(file="") == ""
+
+    def test_a_preset_goes_with_a_value(self, example: Graph) -> None:
+        def chosen(**values: str) -> dict[str, object]:
+            first, *others = example.resolve(values).nodes
+            return {**first.parameters, **(others[0].parameters if others else {})}
+
+        assert chosen()["speed"] == 1.0
+        assert chosen(mode="b")["speed"] == 4.0
+        assert chosen(mode="b", speed="5")["speed"] == 5.0  # what is given counts
+        assert chosen(mode="b", loud="true")["file"] == str(suite_root() / "config" / "y.yaml")
+        assert chosen(mode="b", loud="true")["label"] == "LOUD"
 
     def test_a_variable_that_is_set_stays(self, example: Graph) -> None:
         plan = example.resolve({})
@@ -166,6 +178,10 @@ class TestReading:
             ("default: 1.0, ", "", "argument speed: 'default' is missing"),
             ("type: path", "type: file", "argument file: type 'file', expected one of: str, int"),
             ("default: a,", "default: z,", "argument mode: 'z' is not one of: a, b"),
+            ("{b: {speed", "{z: {speed", "argument mode: 'z' is not one of: a, b"),
+            ("{speed: 4.0", "{sped: 4.0", "presets, mode, b: unknown key 'sped'; did you mean speed"),
+            ("{speed: 4.0", "{speed: fast", "argument speed: 'fast' is not a float"),
+            ("{mode: {b", "{mood: {b", "presets: unknown key 'mood'; did you mean mode"),
         ],
     )
     def test_a_wrong_entry_is_named(self, tmp_path: Path, old: str, new: str, message: str) -> None:
