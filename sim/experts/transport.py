@@ -25,13 +25,14 @@ _OVER_WALLS = 0.98  # height of an empty hand, or one with a thing, that passes 
 _HAMMER_CLEAR = 1.0  # one with the hammer, which may hang a little
 _HEAD = 0.034  # by which the hammer is longer on its head's side
 _HALF_BIN = 0.14  # inside
+_SWING = 0.013  # by which arm 1's hand swings towards its base as it closes on the cube, which would slip off its edge
 Move = tuple[Array, Array, float]  # where to go (3,), (3, 3), and at which share of full speed
 
 
 class TransportExpert:
     """One episode's expert: give it every observation in turn, command what it returns."""
 
-    version = "transport-1"
+    version = "transport-2"
     max_steps = 500
 
     def __init__(self, seed: int, grade: str = "proficient") -> None:
@@ -132,7 +133,7 @@ class TransportExpert:
         style, hand = self.style, self._hands[1]
         middle, quat = observation.objects["trash"]
         rotation = hand_rotation(1, cube_yaw(quat, style.trash_other_way) + style.yaw_offset)
-        grasp = Grasp(middle + [0, 0, style.grasp_height], rotation, _WIDTHS["trash"])
+        grasp = Grasp(middle + [0, -_SWING, style.grasp_height], rotation, _WIDTHS["trash"])
         if (reaching := self._reach(hand, "trash", grasp)) is not None:
             return reaching
         over = observation.objects["trash_bin"][0][:2] + style.trash_place
@@ -146,7 +147,8 @@ class TransportExpert:
         middle, quat = observation.objects["payload"]
         axis = handle_axis(quat, 2)
         other_to_go = float(np.linalg.norm(self._hands[0].position - style.meet + [0, self._tail, 0]))
-        arrived = smooth((0.25 - other_to_go) / 0.15)
+        # following a hammer that is still on its way would run into it
+        arrived = smooth((0.08 - other_to_go) / 0.05)
         position = middle + self._front * axis
         planned = style.meet + [0, self._front, 0]
         # high or tilted near its own base, the arm would run into its joints' limits and fold up for good

@@ -15,10 +15,11 @@ from sim.experts.motion import CLOSED, OPEN, Array, limited, pointing_down, smoo
 FACING = (1.0, -1.0)  # the world's y direction in which each arm looks: towards the other one
 _JOINTS = 9  # of one arm with its two fingers
 _NEAR = 0.015  # from its axis, at which a grasp is good enough: the open fingers are 2 to 3 cm off on either side
-_STEEP = 0.045  # how far ahead the target is on the way into a bin or out of it, where a quick arm swings aside
+_STEEP = 0.033  # how far ahead the target is on the way into a bin or out of it, where a quick arm swings aside
 _GAIN = 1.5  # of the lead over the way left: close to its base the arm's elbow swings, which pulls the hand aside
+_OUTWARDS = 0.045  # from its base, by which a hand that moves sideways keeps off: close by, joints run to their limits
 _SLEW = 0.03  # by which the command's lead may change in a step, which spares the wrist
-_OPENED = 0.06  # between the fingers of a hand that may leave what it let go of
+_OPENED = 0.075  # between the fingers of a hand that may leave what it let go of
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,14 @@ class TransportHand:
         back = self.base[:2] - self.position[:2]
         near = 1 - smooth((float(np.linalg.norm(back)) - 0.07) / 0.07)
         start = self.position[:2] + near * limited(2 * back, 0.06)
-        return np.array([*(start + free * (goal[:2] - start)), height])
+        sideways = smooth((abs(goal[0] - self.position[0]) - 0.05) / 0.1)
+        across = goal[:2] + [0, FACING[self.number] * _OUTWARDS * sideways]
+        return np.array([*(start + free * (across - start)), height])
 
     def row(self, target: Array, rotation: Array, pace: float = 1.0) -> NDArray[np.float32]:
         """The row (10,) that moves towards the target (3,), (3, 3) at this share of the full speed."""
         if not self.gripping:
-            pace *= max(0.05, smooth((self.opening - 0.03) / (_OPENED - 0.03)))
+            pace *= max(0.05, smooth((self.opening - 0.045) / (_OPENED - 0.045)))
         # each axis by itself: a long way up must not weaken the hold on the others
         lead = np.clip(_GAIN * (target - self.position), -pace * self.reach, pace * self.reach)
         self._lead = self._lead + limited(lead - self._lead, _SLEW)

@@ -6,6 +6,7 @@ import pytest
 from sim.actions import row_to_action
 from sim.env import SimEnv
 from sim.experts.transport import TransportExpert
+from sim.experts.transport_hand import FACING, TransportHand
 from sim.experts.transport_style import TransportStyle
 from tests.sim.experts.playing import played_to_success
 
@@ -47,6 +48,18 @@ class TestTransporting:
         assert sum(near) > 3
         assert min(seen.objects["payload"][0][2] for seen, both in zip(observations, near, strict=True) if both) > 0.95
 
+    def test_the_cube_is_carried_by_its_middle(self, proficient):
+        """Held by its edge, which is 2 cm off, it slips."""
+        observations, _ = proficient
+        offsets = [seen.hands[1].position - seen.objects["trash"][0] for seen in observations]
+        carried = [
+            np.linalg.norm(offset[:2])
+            for seen, offset in zip(observations, offsets, strict=True)
+            if seen.objects["trash"][0][2] > 1.0 and abs(offset[2]) < 0.03
+        ]
+        assert len(carried) > 5
+        assert max(carried) < 0.02
+
     def test_both_arms_work_at_the_same_time(self, proficient):
         observations, _ = proficient
         trash_done = next(i for i, seen in enumerate(observations) if seen.flags["trash_in_trash_bin"])
@@ -62,6 +75,19 @@ class TestTransporting:
                 assert np.quantile(np.linalg.norm(np.diff(part[:, :3], axis=0), axis=1), 0.98) < 0.06
                 assert np.isfinite(row_to_action(part)).all()
                 assert set(part[:, 9]) <= {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_a_hand_on_its_way_sideways_keeps_off_its_base_and_ends_at_its_goal(arm):
+    hand = TransportHand(arm, 0.08, 0.4)
+    y = -0.45 * FACING[arm]  # on its own side of the middle
+    hand.base, goal = np.array([0.2, y, 1.05]), np.array([-0.2, y, 1.0])
+    off_base = []
+    for x in (0.2, 0.0, -0.2):
+        hand.position = np.array([x, y, 1.05])
+        off_base.append(FACING[arm] * (hand.above(goal, ceiling=1.05, clear=0.98, rim=0.06)[1] - y))
+    assert min(off_base[:2]) > 0.03
+    assert off_base[2] == pytest.approx(0)
 
 
 class TestVariety:
