@@ -1,0 +1,1 @@
+"""Monocular depth from Marigold pipelines under steering."""
