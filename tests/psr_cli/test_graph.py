@@ -276,6 +276,19 @@ class TestShippedGraphs:
         assert all(argument.description for argument in graph.arguments)
         assert all(argument.name in describe_arguments(graph) for argument in graph.arguments)
 
+    def test_a_task_brings_its_contract_and_a_policy_that_fits_it(self) -> None:
+        from psr_policy.checkpoint import read_config
+        from psr_policy.contract import load_contract
+        from sim.tasks import TASKS
+
+        for name, task in TASKS.items():
+            nodes = load_graph("sim").resolve({"task": name}).nodes
+            policy = next(node.parameters for node in nodes if node.name == "policy")
+            contract = load_contract(str(policy["contract"]))
+            assert list(contract.features) == [key for key, _ in task.obs_keys], name
+            if name not in ("ToolHang", "Transport"):  # no policy is shipped for these
+                assert read_config(str(policy["checkpoint"])).obs_keys == task.obs_keys, name
+
     @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_they_set_the_policys_parameters_to_its_own_defaults(self, name: str, ros_domain: int) -> None:
         pytest.importorskip("rclpy", reason="needs ROS")
