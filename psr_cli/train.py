@@ -69,8 +69,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
+    from psr_core.devices import torch_device
     from psr_policy.checkpoint import load_policy
-    from psr_policy.policy import torch_device
     from psr_policy.train import Trainer
     from psr_policy.training_data import load_training_data
     from psr_policy.training_run import TrainingRun, git_revision

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from psr_core.devices import torch_device
 from psr_eval.image_generation import ImagePlan
 from psr_eval.image_rows import Row
-from psr_policy.policy import torch_device
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Array = NDArray[np.float64]

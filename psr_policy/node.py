@@ -13,12 +13,13 @@ from typing import Any, NoReturn
 import torch
 from psr_interfaces.msg import ActionChunk, EpisodeState
 
+from psr_core.devices import torch_device
 from psr_core.steering import Steering
 from psr_policy.checkpoint import load_policy
 from psr_policy.chunker import Chunk, ChunkSampler
 from psr_policy.contract import load_contract
 from psr_policy.gate import ActionLimits
-from psr_policy.policy import SAMPLERS, torch_device
+from psr_policy.policy import SAMPLERS
 from psr_policy.runner import PolicyRunner
 from psr_policy.ticks import NewestMessages, Tick, TickMatcher
 from psr_ros import qos

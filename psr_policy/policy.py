@@ -135,14 +135,3 @@ def set_timesteps(scheduler: DDIMScheduler | DDPMScheduler, num_inference_steps:
     if type(num_inference_steps) is not int or not 1 <= num_inference_steps <= largest:
         raise ValueError(f"num_inference_steps is {num_inference_steps!r}, expected an integer from 1 to {largest}")
     scheduler.set_timesteps(num_inference_steps)
-
-
-def torch_device(name: str) -> torch.device:
-    """The device of that name: cpu, cuda or cuda:<number>. Raises ValueError for another, or where there is none."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device is {name!r}, expected cpu, cuda or cuda:<number>") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name}, but torch finds no CUDA device here; use cpu")
-    return device

@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, LCMScheduler, MarigoldDepthPipeline
 from safetensors import SafetensorError
 
+from psr_core.devices import torch_device
 from psr_core.schedulers import steer
 from psr_core.steering import Steering
 
@@ -34,7 +35,7 @@ def load_depth_pipeline(
     AutoencoderTiny that takes the place of the VAE: faster, less detail. Folders need no network. Pickles and foreign
     code are never executed. Raises OSError or ValueError naming the folder, what was expected, and the cure.
     """
-    place, number_type = _device(device), _dtype(dtype)
+    place, number_type = torch_device(device), _dtype(dtype)
     check_half(place, number_type)
     folder = _checked_folder(checkpoint, "checkpoint")
     _check_class(checkpoint, folder)
@@ -55,16 +56,6 @@ def check_half(device: torch.device, dtype: torch.dtype) -> None:
     """Raises ValueError for float16 on the CPU."""
     if device.type == "cpu" and dtype == torch.float16:
         raise ValueError("dtype is float16 and device is cpu, where it is slow and overflows; use float32 or bfloat16")
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"device is {name!r}, expected cpu, cuda or cuda:<number>") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {name}, but torch finds no CUDA device here; use cpu")
-    return device
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:

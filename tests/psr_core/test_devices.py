@@ -1,0 +1,23 @@
+"""Names of devices: what is there, what is not, and what is no device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from psr_core.devices import torch_device
+
+
+def test_the_cpu_is_always_there():
+    assert torch_device("cpu") == torch_device(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_a_name_that_is_no_device_is_refused():
+    with pytest.raises(ValueError, match="device is 'gpu', expected cpu, cuda or cuda:<number>"):
+        torch_device("gpu")
+
+
+def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device is cuda:1, but torch finds no CUDA device here; use cpu"):
+        torch_device("cuda:1")
