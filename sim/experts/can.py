@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_core.rotations import axis_angle_to_matrix, matrix_to_axis_angle, quat_xyzw_to_matrix
-from sim.actions import pose_row
 from sim.env import Observation
 from sim.experts.motion import (
     Array,
@@ -23,15 +22,14 @@ from sim.experts.motion import (
     Wander,
     backwards,
     finger_opening,
-    limited,
     nearest_turn,
     pace,
     pointing_down,
+    row_towards,
     sidestep,
     sideways,
     smooth,
     some_pauses,
-    turned_towards,
 )
 
 _STREAM = 0xCA17  # keeps the expert's random numbers apart from the scene's, which come from the same seed
@@ -142,16 +140,13 @@ class CanExpert:
         turn_left = float(np.linalg.norm(matrix_to_axis_angle(rotation @ observation.eef_rotation.T)))
         upright = abs(axis[2]) > 0.7
         grasp = can + (self.style.grasp if upright else [0, 0, 0])
-        first = self._grip.tries == 0 or (self._grip.tries == 1 and self._grip.phase is Phase.CLOSE)
-        aim = grasp + (self.style.miss if first else 0)
+        aim = grasp + (self.style.miss if self._grip.first_try else 0)
         self._advance(observation, can, grasp, aim, turn_left)
         reaching = self._grip.phase in (Phase.REACH, Phase.CLOSE)
         target = self._to_can(observation, aim, turn_left) if reaching else self._to_place(observation, can, grasp)
         slow = pace(self.style.pauses, observation.step)
         ahead = slow * (self.style.reach if reaching else self.style.carry_reach)
-        position = observation.eef_position + limited(target - observation.eef_position, ahead)
-        turned = turned_towards(observation.eef_rotation, rotation, slow * self.style.turn)
-        return pose_row(position, turned, self._grip.command)
+        return row_towards(observation, target, rotation, ahead, slow * self.style.turn, self._grip.command)
 
     def _advance(self, observation: Observation, can: Array, grasp: Array, aim: Array, turn_left: float) -> None:
         """Bring the phase up to date, and forget the mistakes that have been made."""

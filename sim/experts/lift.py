@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_core.rotations import matrix_to_axis_angle, quat_xyzw_to_matrix
-from sim.actions import pose_row
 from sim.env import Observation
-from sim.experts.motion import CLOSED, OPEN, Array, Wander, limited, pointing_down, smooth, turned_towards
+from sim.experts.motion import CLOSED, OPEN, Array, Wander, pointing_down, row_towards, smooth
 
 _STREAM = 0x11F7  # keeps the expert's random numbers apart from the scene's, which come from the same seed
 
@@ -81,9 +80,8 @@ class LiftExpert:
         self._advance(observation, grasp, turn_left)
         target = self._target(observation.eef_position, grasp, float(np.linalg.norm(turn_left)))
         slow = 0.35 if 0 <= observation.step - self.style.pause_at < self.style.pause_length else 1.0
-        position = observation.eef_position + limited(target - observation.eef_position, slow * self.style.reach)
-        turned = turned_towards(observation.eef_rotation, rotation, slow * self.style.turn)
-        return pose_row(position, turned, CLOSED if self._closing else OPEN)
+        fingers = CLOSED if self._closing else OPEN
+        return row_towards(observation, target, rotation, slow * self.style.reach, slow * self.style.turn, fingers)
 
     def _advance(self, observation: Observation, grasp: Array, turn_left: Array) -> None:
         """Move on from reaching to closing to lifting, and back when the fingers closed on nothing."""

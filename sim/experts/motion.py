@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_core.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from sim.actions import pose_row
 from sim.env import Observation
 
 OPEN, CLOSED = -1.0, 1.0
@@ -25,6 +26,14 @@ def turned_towards(rotation: Array, target: Array, angle: float) -> Array:
     """The rotation (3, 3) turned towards the target (3, 3) by at most this angle in rad."""
     turned: Array = axis_angle_to_matrix(limited(matrix_to_axis_angle(target @ rotation.T), angle)) @ rotation
     return turned
+
+
+def row_towards(
+    observation: Observation, target: Array, rotation: Array, reach: float, turn: float, fingers: float
+) -> NDArray[np.float32]:
+    """The row (10,) that moves the first hand by at most `reach` m and `turn` rad towards (3,), (3, 3)."""
+    position = observation.eef_position + limited(target - observation.eef_position, reach)
+    return pose_row(position, turned_towards(observation.eef_rotation, rotation, turn), fingers)
 
 
 def smooth(x: float) -> float:
@@ -92,6 +101,11 @@ class Grip:
     def command(self) -> float:
         """What to command the fingers."""
         return CLOSED if self.phase in (Phase.CLOSE, Phase.CARRY) else OPEN
+
+    @property
+    def first_try(self) -> bool:
+        """Whether the first grasp is still to come, or just being made."""
+        return self.tries == 0 or (self.tries == 1 and self.phase is Phase.CLOSE)
 
     def advance(self, observation: Observation, grasp: Array, at_grasp: bool, at_place: bool) -> None:
         """Look again. grasp (3,): where the hand has to be to hold the thing, wherever that lies now."""

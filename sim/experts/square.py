@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_core.rotations import quat_xyzw_to_matrix
-from sim.actions import pose_row
 from sim.env import Observation
 from sim.experts.motion import (
     Array,
@@ -24,15 +23,14 @@ from sim.experts.motion import (
     Wander,
     backwards,
     finger_opening,
-    limited,
     nearest_turn,
     pace,
     pointing_down,
+    row_towards,
     sidestep,
     sideways,
     smooth,
     some_pauses,
-    turned_towards,
     yaw_of,
 )
 
@@ -150,8 +148,7 @@ class SquareExpert:
         nut, quat = observation.objects["SquareNut"]
         nut_rotation = quat_xyzw_to_matrix(quat)
         grasp = nut + nut_rotation[:, 0] * self.style.along + [0, 0, self.style.grasp_height]
-        first = self._grip.tries == 0 or (self._grip.tries == 1 and self._grip.phase is Phase.CLOSE)
-        aim = grasp + (self.style.miss if first else 0)
+        aim = grasp + (self.style.miss if self._grip.first_try else 0)
         angle = self._turn_left(observation, nut_rotation)
         self._advance(observation, nut, grasp, aim, angle)
         if self._grip.phase is Phase.CARRY:
@@ -162,9 +159,7 @@ class SquareExpert:
             target, rotation = self._to_nut(observation, aim, angle)
         slow = pace(self.style.pauses, observation.step)
         ahead = slow * (self.style.reach if self._grip.phase is Phase.REACH else self.style.carry_reach)
-        position = observation.eef_position + limited(target - observation.eef_position, ahead)
-        turned = turned_towards(observation.eef_rotation, rotation, slow * self.style.turn)
-        return pose_row(position, turned, self._grip.command)
+        return row_towards(observation, target, rotation, ahead, slow * self.style.turn, self._grip.command)
 
     def _advance(self, observation: Observation, nut: Array, grasp: Array, aim: Array, angle: float) -> None:
         """Bring the phase up to date, and forget the mistakes that have been made."""
