@@ -70,10 +70,11 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
     from psr_core.devices import torch_device
+    from psr_core.files import git_revision
     from psr_policy.checkpoint import load_policy
     from psr_policy.train import Trainer
     from psr_policy.training_data import load_training_data
-    from psr_policy.training_run import TrainingRun, git_revision
+    from psr_policy.training_run import policy_run
 
     data = load_training_data(args.data, args.obs_keys, args.seed)
     if args.task is not None:
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         "data": {**data.card, **origin},
         "git_revision": git_revision(),
     }
-    training = TrainingRun(trainer, args.out, card, resume=args.resume, save_dtype=args.save_dtype)
+    training = policy_run(trainer, args.out, card, resume=args.resume, save_dtype=args.save_dtype)
     stop = _StopOnSignal()
     finished = training.train(
         should_stop=stop.requested,

@@ -11,10 +11,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from psr_core.files import write_whole
 from psr_eval.grade_comparison import STRONG, WEAK, Grade, TaskGrades
 from psr_eval.policy_comparison import Difference
 from psr_eval.policy_heatmap import points
-from psr_policy.checkpoint import write_whole
 
 COLOURS = {STRONG: "#0072b2", WEAK: "#d55e00"}  # told apart by colour-blind eyes, too
 MARKERS = {STRONG: "o", WEAK: "s"}

@@ -19,11 +19,11 @@ import diffusers
 import torch
 
 from psr_core.devices import torch_device
+from psr_core.files import write_whole
 from psr_core.schedulers import steer
 from psr_core.seeds import noise_generator
 from psr_eval.environment import environment
 from psr_eval.image_rows import Row
-from psr_policy.checkpoint import write_whole
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 

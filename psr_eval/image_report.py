@@ -9,10 +9,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psr_core.files import write_whole
 from psr_eval.image_generation import ImagePlan
 from psr_eval.image_metrics import FULL_RANK, Figures, Measured, read_pixels
 from psr_eval.image_rows import Row
-from psr_policy.checkpoint import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

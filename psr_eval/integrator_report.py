@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from psr_core.files import write_whole
 from psr_core.steering import Steering
 from psr_eval.integrators import REFERENCES
-from psr_policy.checkpoint import write_whole
 
 COLOURS = {"plain": "#1f6fd6", "plain, capped": "#0b2345", "gaussian": "#ff9f1c", "gaussian2": "#d62728"}
 DISTANCES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from psr_policy.checkpoint import write_whole
+from psr_core.files import write_whole
 
 
 class KeptResults:

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
+from psr_core.files import write_whole
 from psr_eval.policy_comparison import Choice, Comparison, Difference, Result
 from psr_eval.policy_heatmap import heatmap, points
 from psr_eval.policy_rows import Row
-from psr_policy.checkpoint import write_whole
 
 SCORES = {"success": "success", "max_reward": "largest reward of an episode"}
 HALVES = "positions 0, 2, 4, ... of the seeds choose, positions 1, 3, 5, ... confirm"

@@ -16,10 +16,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from psr_core.files import write_whole
 from psr_core.mixtures import NamedMixture
 from psr_core.steering import Steering, rescale_factor
 from psr_eval.toy import KS, Cell, assign, draw, in_threads
-from psr_policy.checkpoint import write_whole
 
 COLOURS = ("#d62728", "#ff9f1c", "#1f6fd6", "#2ca02c", "#8c4fbf", "#7a5230")  # by mode: red, orange, blue, ...
 SHOWN = 1500  # dots in a panel; the weights written in it come from all samples

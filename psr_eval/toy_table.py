@@ -8,9 +8,9 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
+from psr_core.files import write_whole
 from psr_core.mixtures import NamedMixture
 from psr_eval.toy import ModeResult, Result
-from psr_policy.checkpoint import write_whole
 
 INTRODUCTION = """# Steering on Gaussian mixtures
 

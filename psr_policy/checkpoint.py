@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from psr_core.files import write_whole
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
 from psr_policy.config import PolicyConfig
@@ -142,13 +142,6 @@ def rounding_error(policy: DiffusionPolicy, obs: Tensor, dtype: torch.dtype) -> 
         for p in (policy, rounded)
     )
     return float((exact - inexact).abs().max())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replaces a file in one go: whoever reads it finds the old contents or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 def _read_weights(path: Path, expected_sha256: Any) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -101,15 +100,6 @@ def provenance(path: Path | str) -> dict[str, str]:
     """What a robomimic HDF5 file says of its making."""
     with h5py.File(path, "r") as file:
         return {name: str(file["data"].attrs[name]) for name in MADE_BY if name in file["data"].attrs}
-
-
-def file_sha256(path: Path | str) -> str:
-    """sha256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def actions_to_rot6d(actions: Array) -> Array:

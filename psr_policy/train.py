@@ -11,6 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from psr_core.seeds import noise_generator
+from psr_core.training import (
+    average_weights,
+    batch_order,
+    cosine_learning_rate,
+    ema_decay,
+    parameter_groups,
+    require_finite,
+    require_least,
+    seed_all,
+)
 from psr_policy.config import PolicyConfig
 from psr_policy.dataset import Demonstrations, windows
 from psr_policy.policy import DiffusionPolicy, make_scheduler
@@ -44,15 +54,10 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        smallest = {"steps": 1, "batch_size": 1, "warmup_steps": 0, "seed": 0}
-        for name, least in smallest.items():
-            if type(getattr(self, name)) is not int or getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, expected an integer >= {least}")
+        require_least(self, {"steps": 1, "batch_size": 1, "warmup_steps": 0, "seed": 0})
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr}, expected a number > 0")
-        for name in ("weight_decay", "grad_clip"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected a number >= 0")
+        require_finite(self, ("weight_decay", "grad_clip"))
 
 
 class Trainer:
@@ -71,7 +76,7 @@ class Trainer:
         device: torch.device | str = "cpu",
     ) -> None:
         self.config, self.settings, self.device = config, settings, torch.device(device)
-        _seed_all(settings.seed, INIT, 0)
+        seed_all(settings.seed, INIT, 0)
         self.policy = DiffusionPolicy(config)
         self.policy.normalizer.fit(train.obs, train.actions, settings.obs_normalization, train.unit_actions)
         self.policy.to(self.device)
@@ -84,10 +89,15 @@ class Trainer:
             parameter_groups(self.policy.model, settings.weight_decay), lr=settings.lr, betas=settings.betas, fused=True
         )
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The policy's config: a run resumes only with the same."""
+        return self.config.to_dict()
+
     def train_step(self) -> float:
         """One optimiser step; returns its loss. Raises ValueError, and changes nothing, when that is not finite."""
         settings = self.settings
-        _seed_all(settings.seed, STEP, self.step)
+        seed_all(settings.seed, STEP, self.step)
         self.policy.model.train()
         loss = self._loss(self.policy.model, *self.train_data.batch(self._order(self.step)))
         if not math.isfinite(loss.item()):
@@ -99,19 +109,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         self.optimizer.step()
-        with torch.no_grad():
-            weight = 1 - ema_decay(self.step, settings)
-            torch._foreach_lerp_(list(self.averaged.model.parameters()), list(self.policy.model.parameters()), weight)
+        decay = ema_decay(self.step, settings.ema_power, settings.ema_max)
+        average_weights(self.averaged.model, self.policy.model, decay)
         self.step += 1
         return loss.item()
 
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        settings, step = self.settings, self.step
-        if step < settings.warmup_steps:
-            return settings.lr * (step + 1) / settings.warmup_steps
-        progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-        return settings.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return cosine_learning_rate(self.step, self.settings.steps, self.settings.warmup_steps, self.settings.lr)
 
     @torch.no_grad()
     def validation_loss(self) -> float | None:
@@ -122,7 +127,7 @@ class Trainer:
         rows = torch.randperm(len(self.valid_data.index), generator=self._generator(VALIDATION, 0))[:count]
         total = 0.0
         for i, part in enumerate(torch.split(rows, 256)):
-            _seed_all(self.settings.seed, VALIDATION, 1 + i)
+            seed_all(self.settings.seed, VALIDATION, 1 + i)
             total += self._loss(self.averaged.model, *self.valid_data.batch(part)).item() * len(part)
         return total / count
 
@@ -164,11 +169,7 @@ class Trainer:
 
     def _order(self, step: int) -> Tensor:
         """Window numbers of a step's batch: every epoch is its own shuffle, its incomplete last batch left out."""
-        count = len(self.train_data.index)
-        size = min(self.settings.batch_size, count)
-        epoch, batch = divmod(step, count // size)
-        order = torch.randperm(count, generator=self._generator(ORDER, epoch))
-        return order[batch * size : (batch + 1) * size]
+        return batch_order(len(self.train_data.index), self.settings.batch_size, step, self.settings.seed, ORDER)
 
     def _generator(self, stream: int, index: int) -> torch.Generator:
         return noise_generator(self.settings.seed, stream, index)
@@ -188,21 +189,3 @@ class Windows:
         """Normalised observations (B, To, Do) and actions (B, horizon, Da) of window numbers (B,)."""
         index = self.index[rows.to(self.index.device)]
         return self.obs[index[:, : self.n_obs_steps]], self.actions[index]
-
-
-def ema_decay(step: int, settings: TrainSettings) -> float:
-    """How much of the averaged weights is kept at a step; 0 at the first."""
-    return min(settings.ema_max, 1 - math.pow(1 + max(0, step - 1), -settings.ema_power))
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight matrices and kernels decay; biases, norms and positions do not."""
-    decayed: list[nn.Parameter] = []
-    kept: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        (decayed if parameter.ndim >= 2 and not name.endswith("pos_emb") else kept).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
-def _seed_all(seed: int, stream: int, index: int) -> None:
-    torch.manual_seed(noise_generator(seed, stream, index).initial_seed())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from psr_core.files import file_sha256
 from psr_policy import dataset, pusht_data
 from psr_policy.dataset import Demonstrations
 
@@ -30,7 +31,7 @@ def load_training_data(path: Path | str, obs_keys: Sequence[str] | None = None, 
     load = _from_pusht if pusht_data.is_pusht(path) else _from_robomimic
     train, valid, said = load(path, obs_keys, seed)
     counts = {"train_episodes": len(train.lengths), "valid_episodes": len(valid.lengths) if valid else 0}
-    return TrainingData(train, valid, {"file": path.name, "sha256": dataset.file_sha256(path), **said, **counts})
+    return TrainingData(train, valid, {"file": path.name, "sha256": file_sha256(path), **said, **counts})
 
 
 def _from_robomimic(

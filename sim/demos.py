@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -27,6 +26,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from psr_core.files import git_revision
 from sim.actions import CONVENTION, ROW_DIM, action_to_row, row_to_action
 from sim.env import SimEnv
 from sim.experts import expert_class
@@ -178,7 +178,7 @@ def _open_recording(out: Path, identity: dict[str, Any], command: str) -> DemoRe
         data.attrs.update(identity)
         data.attrs["env_args"] = json.dumps(env_args)
         data.attrs["command"] = command
-        data.attrs["git_revision"] = _git_revision()
+        data.attrs["git_revision"] = git_revision()
         data.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         data.attrs["failed_seeds"] = np.zeros(0, dtype=np.int64)
         data.attrs["total"] = 0
@@ -230,13 +230,3 @@ def _seal(file: h5py.File) -> DemoReport:
         file.create_dataset(f"mask/{mask}", data=np.array(demos, dtype="S16"))
     failed = tuple(int(seed) for seed in data.attrs["failed_seeds"])
     return DemoReport(kept=len(names), failed_seeds=failed, total_steps=total)
-
-
-def _git_revision() -> str:
-    """Revision of the source that recorded, with "-dirty" for uncommitted changes; "unknown" outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from psr_core.files import file_sha256
 from psr_policy.checkpoint import DESCRIPTION, save_policy
-from psr_policy.dataset import file_sha256
 from psr_policy.importers import chi, lerobot, robomimic, safe_pickle
 from psr_policy.importers.foreign import ForeignCheckpoint, to_native
 from psr_policy.policy import DiffusionPolicy

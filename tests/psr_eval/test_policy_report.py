@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from psr_core.files import write_whole
 from psr_core.steering import Steering
 from psr_eval.policy_comparison import compare
 from psr_eval.policy_heatmap import heatmap, points
 from psr_eval.policy_report import as_markdown, conclusion, parameter_file, write_report
 from psr_eval.policy_rows import Row
-from psr_policy.checkpoint import write_whole
 from tests.psr_eval.policy_outcomes import DDIM, made_up, psr
 
 SETTINGS = {

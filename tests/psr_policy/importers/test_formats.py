@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
+from psr_core.files import file_sha256
 from psr_policy.checkpoint import load_policy, read_description, save_policy
-from psr_policy.dataset import file_sha256
 from psr_policy.importers.describe import as_text, describe
 from psr_policy.importers.foreign import STEP_PERIOD_UNKNOWN, renamed
 from psr_policy.importers.formats import open_source, read, save
