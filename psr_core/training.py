@@ -1,9 +1,13 @@
-"""What every training of the suite has in common: addressed randomness, learning rate, averaged weights, decay."""
+"""What every training of the suite has in common: settings, addressed randomness, one optimiser step, averaged weights.
+
+All randomness follows from (seed, stream, index), so that a resumed run draws what it would have drawn.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +15,101 @@ from torch import Tensor, nn
 
 from psr_core.seeds import noise_generator
 
+INIT, STEP, ORDER, VALIDATION = range(4)  # streams
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained. Everything here changes the result, and a run resumes only with the same values.
+
+    steps: optimiser steps in all; the learning rate rises linearly over warmup_steps and falls to 0 as a cosine.
+    batch_size: items a step. betas, weight_decay: AdamW's. grad_clip: largest gradient norm, 0 for none. ema_power,
+    ema_max: the averaged weights decay with 1 - (1 + step)^-ema_power, at most ema_max.
+    Raises ValueError naming the field.
+    """
+
+    steps: int = 20000
+    batch_size: int = 256
+    lr: float = 1e-4
+    warmup_steps: int = 500
+    betas: tuple[float, float] = (0.95, 0.999)
+    weight_decay: float = 1e-6
+    grad_clip: float = 0.0
+    ema_power: float = 0.75
+    ema_max: float = 0.9999
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        require_least(self, {"steps": 1, "batch_size": 1, "warmup_steps": 0, "seed": 0})
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr is {self.lr}, expected a number > 0")
+        require_finite(self, ("weight_decay", "grad_clip"))
+
+
+class NetworkTrainer:
+    """Trains one network and averages its weights; a subclass says what the loss is.
+
+    network: what the optimiser changes, on its device; averaged_network: another of the same weights, to keep. items:
+    how many there are to learn from. step: steps done.
+    """
+
+    def __init__(
+        self, settings: TrainSettings, network: nn.Module, averaged_network: nn.Module, items: int, device: torch.device
+    ) -> None:
+        self.settings, self.network, self.averaged_network = settings, network, averaged_network
+        self.items, self.device, self.step = items, device, 0
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(network, settings.weight_decay), lr=settings.lr, betas=settings.betas, fused=True
+        )
+
+    def batch_loss(self, index: Tensor) -> Tensor:
+        """The loss () of the network on the items (B,) of a batch."""
+        raise NotImplementedError
+
+    def train_step(self) -> float:
+        """One optimiser step; returns its loss. Raises ValueError, and changes nothing, when that is not finite."""
+        settings = self.settings
+        seed_all(settings.seed, STEP, self.step)
+        self.network.train()
+        loss = self.batch_loss(batch_order(self.items, settings.batch_size, self.step, settings.seed, ORDER))
+        if not math.isfinite(loss.item()):
+            raise ValueError(f"loss is {loss.item()} at step {self.step}; train again with a smaller lr")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if settings.grad_clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.grad_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.step()
+        decay = ema_decay(self.step, settings.ema_power, settings.ema_max)
+        average_weights(self.averaged_network, self.network, decay)
+        self.step += 1
+        return loss.item()
+
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return cosine_learning_rate(self.step, self.settings.steps, self.settings.warmup_steps, self.settings.lr)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that resume() needs."""
+        return {
+            "step": self.step,
+            "model": self.network.state_dict(),
+            "averaged": self.averaged_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continues from state(): the next steps are those an uninterrupted run would take."""
+        self.step = state["step"]
+        self.network.load_state_dict(state["model"])
+        self.averaged_network.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
 
 def seed_all(seed: int, stream: int, index: int) -> None:
-    """Seeds torch's own generators by an address, so that a resumed run draws what it would have drawn."""
+    """Seeds torch's own generators by an address."""
     torch.manual_seed(noise_generator(seed, stream, index).initial_seed())
 
 

@@ -11,7 +11,7 @@ import torch
 from psr_core.training_run import TrainingRun
 from psr_policy.checkpoint import load_policy, read_description
 from psr_policy.dataset import load_demonstrations
-from psr_policy.train import Trainer, TrainSettings
+from psr_policy.train import PolicyTrainSettings, Trainer
 from psr_policy.training_run import policy_run
 
 KEYS = ("object", "robot0_eef_pos")
@@ -23,7 +23,7 @@ def make_run(demos, tiny_config, tmp_path):
     def make(name: str, card=CARD, resume=False, save_dtype="float32", **settings) -> TrainingRun:
         train, valid = (load_demonstrations(demos, KEYS, split) for split in ("train", "valid"))
         wanted = {"steps": 12, "batch_size": 8, "lr": 1e-3, "warmup_steps": 2, **settings}
-        trainer = Trainer(tiny_config(), TrainSettings(**wanted), train, valid)
+        trainer = Trainer(tiny_config(), PolicyTrainSettings(**wanted), train, valid)
         return policy_run(trainer, tmp_path / name, card, resume=resume, save_dtype=save_dtype)
 
     return make

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from psr_cli import train
 from psr_cli.main import main
+from psr_cli.stop_request import StopRequest
 from psr_policy.checkpoint import load_policy, read_description
 from tests.psr_policy.conftest import pusht_arrays, write_demos
 
@@ -73,7 +73,7 @@ def test_stops_when_asked_and_resumes_to_the_same_weights(psr, monkeypatch, tmp_
     (tmp_path / "out").rename(tmp_path / "whole")
     asked = iter([False, False, True])
     with monkeypatch.context() as patch:
-        patch.setattr(train._StopOnSignal, "requested", lambda self: next(asked))
+        patch.setattr(StopRequest, "requested", lambda self: next(asked))
         assert psr("") == 130
     assert "stopped and saved at step 2" in capsys.readouterr().out
     assert psr("--resume") == 0
@@ -113,7 +113,7 @@ def test_without_cuda_the_device_is_refused(psr, monkeypatch, capsys):
 
 
 def test_the_first_signal_asks_and_the_second_stops(psr):
-    stop = train._StopOnSignal()
+    stop = StopRequest()
     assert not stop.requested()
     signal.raise_signal(signal.SIGTERM)
     assert stop.requested()

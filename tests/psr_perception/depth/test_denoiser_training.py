@@ -1,0 +1,71 @@
+"""The denoiser's training: the right target, repeatable, resumable."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from psr_perception.depth.denoiser_training import DenoiserTrainer
+from psr_perception.depth.training_settings import DepthTrainSettings
+
+
+@pytest.fixture
+def make_trainer():
+    latents, judged = (tuple(torch.randn(count, 4, 6, 8) for _ in range(2)) for count in (20, 5))
+
+    def make(**settings) -> DenoiserTrainer:
+        wanted = {"steps": 12, "batch_size": 4, "lr": 1e-3, "warmup_steps": 2, "precision": "float32", **settings}
+        return DenoiserTrainer((16, 32), 1, DepthTrainSettings(**wanted), latents, judged, torch.zeros(1, 2, 32))
+
+    torch.manual_seed(0)
+    return make
+
+
+def test_the_target_is_what_the_scheduler_expects(make_trainer):
+    """With the true v for a network the loss is zero."""
+    trainer = make_trainer()
+    image, depth = (latents[:4] for latents in trainer.latents)
+
+    class Oracle(torch.nn.Module):
+        def forward(self, noisy, timesteps, text):
+            assert torch.equal(noisy[:, :4], image)
+            alpha_bar = trainer.alphas_cumprod[timesteps][:, None, None, None]
+            noise = (noisy[:, 4:] - alpha_bar.sqrt() * depth) / (1 - alpha_bar).sqrt()
+            return SimpleNamespace(sample=alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * depth)
+
+    assert trainer._loss(Oracle(), image, depth).item() < 1e-6
+
+
+def test_it_learns(make_trainer):
+    trainer = make_trainer(steps=60)
+    losses = [trainer.train_step() for _ in range(60)]
+    assert sum(losses[-10:]) < 0.9 * sum(losses[:10])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, precision):
+    whole, first, second = (make_trainer(precision=precision) for _ in range(3))
+    for _ in range(6):
+        whole.train_step()
+    for _ in range(3):
+        first.train_step()
+    second.resume(first.state())
+    first.validation_loss()
+    for _ in range(3):
+        second.train_step()
+    for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert whole.validation_loss() == second.validation_loss()
+
+
+def test_weights_stay_in_full_precision(make_trainer):
+    trainer = make_trainer(precision="bfloat16")
+    trainer.train_step()
+    assert {parameter.dtype for parameter in trainer.network.parameters()} == {torch.float32}
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="precision is 'float8', expected one of: bfloat16, float32"):
+        DepthTrainSettings(precision="float8")
