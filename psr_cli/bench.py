@@ -1,4 +1,4 @@
-"""`psr bench policy|steering|transport`: timings on this machine, settings side by side in one run."""
+"""`psr bench policy|steering|depth|transport`: timings on this machine, settings side by side in one run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("bench", help="timings on this machine: chunks, steered steps, images")
+    parser = subparsers.add_parser("bench", help="timings on this machine: chunks, steered steps, depth, images")
     parser.set_defaults(run=lambda _: parser.print_help() or 2)
     kinds = parser.add_subparsers(metavar="WHAT")
     policy = kinds.add_parser("policy", help="time to sample a chunk, with and without steering")
@@ -22,12 +22,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     steering.add_argument("--repeats", type=int, default=100, help="runs of 16 steps per setting (default: 100)")
     steering.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     steering.set_defaults(run=run_steering)
+    depth = kinds.add_parser("depth", help="time of a depth frame at several resolutions")
+    depth.add_argument("--checkpoint", default="models/depth", help="folder or hub id (default: models/depth)")
+    depth.add_argument("--resolutions", type=_integers, default=(128, 192, 256, 320), help="longer sides, pixels")
+    depth.add_argument("--steps", type=int, default=0, help="network calls per frame (default: the checkpoint's)")
+    depth.add_argument("--repeats", type=int, default=10, help="frames per setting (default: 10)")
+    depth.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
+    depth.add_argument("--dtype", default="float32", help="float32, bfloat16 or, on a GPU, float16")
+    depth.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    depth.set_defaults(run=run_depth)
     transport = kinds.add_parser(
         "transport", help="images between two processes, under the shipped and the default settings"
     )
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
-    for kind in (policy, steering, transport):
+    for kind in (policy, steering, depth, transport):
         kind.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
 
@@ -66,6 +75,29 @@ def run_steering(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_depth(args: argparse.Namespace) -> int:
+    from psr_eval.bench import machine
+    from psr_eval.bench_depth import FrameTiming, bench_depth
+
+    def show(timing: FrameTiming) -> None:
+        size = f"{timing.resolution} px"
+        print(f"{size:8}{timing.what:28} n={timing.n}  p50 {timing.p50:7.1f} ms  p95 {timing.p95:7.1f} ms", flush=True)
+
+    print(f"{machine()}, {args.threads} torch thread(s); {args.checkpoint} on {args.device} in {args.dtype}")
+    timings = bench_depth(
+        args.checkpoint,
+        args.resolutions,
+        num_inference_steps=args.steps,
+        repeats=args.repeats,
+        device=args.device,
+        dtype=args.dtype,
+        threads=args.threads,
+        report=show,
+    )
+    _write(args.out, {"machine": machine(), "timings": [asdict(timing) for timing in timings]})
+    return 0
+
+
 def run_transport(args: argparse.Namespace) -> int:
     from psr_cli.graph import load_graph
     from psr_eval.bench import machine
@@ -91,3 +123,7 @@ def _write(path: Path | None, figures: dict[str, object]) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
