@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from psr_perception.depth.rgbd_folder import write_rgbd_index, write_rgbd_sample
+from psr_core.rgbd_folder import write_rgbd_index, write_rgbd_sample
 
 
 def write_rooms(folder: Path, count: int = 24, size: tuple[int, int] = (24, 32), invalid: tuple[int, ...] = ()) -> Path:
