@@ -42,6 +42,7 @@ setup(
         "console_scripts": [
             "psr = psr_cli.main:main",
             "policy_node = psr_policy.node:main",
+            "depth_node = psr_perception.depth.node:main",
             "sim_bridge = sim.node:main",
             "recorder = psr_eval.recorder:main",
         ],

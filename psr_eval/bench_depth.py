@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from psr_core.steering import Steering
-from psr_perception.depth.estimator import DepthEstimator, DepthSettings
+from psr_perception.depth.estimator import DepthEstimator
 from psr_perception.depth.loading import load_depth_pipeline
+from psr_perception.depth.settings import DepthSettings
 
 STEERED = Steering(k=1.3, sigma=10.0)
 WARM_UP = 1  # turns that pay for caches

@@ -1,7 +1,11 @@
-"""numpy arrays <-> sensor_msgs/Image, with padded rows and both byte orders. Needs nothing but numpy."""
+"""numpy arrays <-> sensor_msgs/Image, with padded rows and both byte orders. Needs nothing but numpy.
+
+rgb_pixels has cv_bridge do the work where ROS provides it, since that knows Bayer patterns and YUV, too.
+"""
 
 from __future__ import annotations
 
+import functools
 import sys
 from array import array
 from typing import Any
@@ -15,7 +19,10 @@ from std_msgs.msg import Header
 ENCODINGS: dict[str, tuple[str, int]] = {
     "rgb8": ("u1", 3),
     "bgr8": ("u1", 3),
+    "rgba8": ("u1", 4),
+    "bgra8": ("u1", 4),
     "mono8": ("u1", 1),
+    "mono16": ("u2", 1),
     "16UC1": ("u2", 1),
     "32FC1": ("f4", 1),
 }
@@ -24,7 +31,8 @@ ENCODINGS: dict[str, tuple[str, int]] = {
 def to_image(pixels: NDArray[Any], encoding: str, header: Header | None = None) -> Image:
     """An image message, its pixels copied once, in this machine's byte order and without padding.
 
-    pixels: (H, W, 3) uint8 for rgb8 and bgr8; (H, W) uint8 for mono8, uint16 for 16UC1, float32 for 32FC1.
+    pixels: (H, W, 3) uint8 for rgb8 and bgr8, (H, W, 4) for rgba8 and bgra8; (H, W) uint8 for mono8, uint16 for mono16
+    and 16UC1, float32 for 32FC1.
     Raises ValueError on an unknown encoding or on another shape or dtype.
     """
     dtype, channels = _layout(encoding)
@@ -67,6 +75,48 @@ def from_image(message: Image) -> NDArray[Any]:
     if not dtype.isnative:
         pixels = pixels.astype(dtype.newbyteorder("="))
     return pixels if channels == 1 else pixels.reshape(message.height, message.width, channels)
+
+
+def rgb_pixels(message: Image) -> NDArray[np.uint8]:
+    """A camera image as (H, W, 3) uint8, red green blue, whatever colours it has: by cv_bridge if there is one.
+
+    May share memory with the message. Raises ValueError as from_image does, and on an encoding without colours.
+    """
+    bridge = _cv_bridge()
+    return own_rgb_pixels(message) if bridge is None else bridge(message)
+
+
+def own_rgb_pixels(message: Image) -> NDArray[np.uint8]:
+    """rgb_pixels without cv_bridge: rgb8, bgr8, rgba8, bgra8, mono8, and mono16 from 0 to 65535."""
+    if message.encoding not in ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16"):
+        raise ValueError(
+            f"image encoding is {message.encoding!r}, expected rgb8, bgr8, rgba8, bgra8, mono8 or mono16; have the "
+            "driver or image_proc convert it, or install cv_bridge (ros-jazzy-cv-bridge)"
+        )
+    pixels = from_image(message)
+    if message.encoding == "mono16":
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.repeat(pixels[:, :, None], 3, axis=2)
+    return np.ascontiguousarray(pixels[:, :, 2::-1] if message.encoding.startswith("bgr") else pixels[:, :, :3])
+
+
+@functools.cache
+def _cv_bridge() -> Any:
+    """Image message -> (H, W, 3) by cv_bridge, or None where it cannot be imported: it may want another numpy."""
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except (ImportError, AttributeError):
+        return None
+
+    def convert(message: Image) -> NDArray[np.uint8]:
+        try:
+            pixels: NDArray[np.uint8] = CvBridge().imgmsg_to_cv2(message, "rgb8")
+        except (CvBridgeError, TypeError, ValueError) as error:
+            raise ValueError(f"cv_bridge cannot make rgb8 of image encoding {message.encoding!r}: {error}") from None
+        return pixels
+
+    return convert
 
 
 def _layout(encoding: str) -> tuple[str, int]:

@@ -27,6 +27,7 @@ VALUES = {
     "k": "2",
     "num_inference_steps": "8",
     "record": "true",
+    "depth": "true",
     "bag": "/tmp/12",
     "noise_seed": "3",
     "device": "cuda:1",
@@ -130,7 +131,9 @@ class TestInstalledPrograms:
         scripts = dict(
             line.strip(' ",').split(" = ") for line in (ROOT / "setup.py").read_text().splitlines() if ":main" in line
         )
-        for node in (node for name in GRAPHS for node in load_graph(name).resolve({"record": "true"}).nodes):
+        for node in (
+            node for name in GRAPHS for node in load_graph(name).resolve({"record": "true", "depth": "true"}).nodes
+        ):
             assert scripts[node.executable] == f"{node.module}:main"
 
 

@@ -267,7 +267,7 @@ class TestShippedGraphs:
     @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_defaults_resolve_and_what_they_point_to_exists(self, name: str) -> None:
         graph = load_graph(name)
-        plan = graph.resolve({"record": "true"})
+        plan = graph.resolve({"record": "true", "depth": "true"})
         for node in plan.nodes:
             assert importlib.util.find_spec(node.module) is not None, node.module
         profile = plan.environment["FASTRTPS_DEFAULT_PROFILES_FILE"]
@@ -310,6 +310,29 @@ class TestShippedGraphs:
         graphs_own = {"use_sim_time", "autostart", "tick_source", "threads"}
         for each in set(policy.parameters) - graphs_own:
             assert policy.parameters[each] == declared[each], each
+
+    @pytest.mark.parametrize("name", ["robot", "sim"])
+    def test_depth_is_estimated_on_request_under_parameters_that_the_node_has(self, name: str, ros_domain: int) -> None:
+        pytest.importorskip("rclpy", reason="needs ROS")
+        from rclpy.context import Context
+
+        from psr_perception.depth.node import DepthNode
+
+        graph = load_graph(name)
+        assert "depth" not in [node.name for node in graph.resolve({}).nodes]
+        plan = graph.resolve({"depth": "true", "depth_k": "1.3", "depth_checkpoint": "/weights"})
+        depth = next(node for node in plan.nodes if node.name == "depth")
+        assert (depth.parameters["steering.k"], depth.parameters["checkpoint"]) == (1.3, "/weights")
+        context = Context()
+        context.init(args=[], domain_id=ros_domain)
+        node = DepthNode(context=context, cli_args=["--ros-args", "-p", "autostart:=false"])
+        try:
+            declared = {each: type(node.get_parameter(each).value) for each in node.list_parameters([], 0).names}
+        finally:
+            node.destroy_node()
+            context.try_shutdown()
+        assert {each: type(value) for each, value in depth.parameters.items()}.items() <= declared.items()
+        assert set(depth.remappings) <= {"image", "camera_info", "sparse_depth", "sparse_points"}
 
     def test_the_clock_is_simulated_in_the_simulator_only(self) -> None:
         for name, simulated, source in (("sim", True, "topic"), ("robot", False, "timer")):

@@ -1,9 +1,8 @@
-"""The depth estimator: the stock pipeline at k = 1, addressed noise, warm starts, refusals, and honest warnings."""
+"""The depth estimator: the stock pipeline at k = 1, addressed noise, warm starts, and refusals."""
 
 from __future__ import annotations
 
 import copy
-import re
 
 import numpy as np
 import pytest
@@ -16,15 +15,9 @@ from PIL import Image
 from psr_core.schedulers import steer
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
-from psr_perception.depth.estimator import (
-    ENSEMBLING,
-    INJECTED,
-    DepthEstimator,
-    DepthSettings,
-    overshoot,
-    steering_warnings,
-)
+from psr_perception.depth.estimator import ENSEMBLING, INJECTED, DepthEstimator
 from psr_perception.depth.loading import load_depth_pipeline
+from psr_perception.depth.settings import DepthSettings
 from tests.tiny_pipelines import SCHEDULE, tiny_marigold
 
 STOCK = Steering()
@@ -66,6 +59,7 @@ def stock_output(pipeline, scheduler, image, plan, latents):
         num_inference_steps=plan.num_inference_steps,
         ensemble_size=plan.ensemble_size,
         processing_resolution=plan.processing_resolution,
+        match_input_resolution=plan.match_input_resolution,
         ensembling_kwargs=ENSEMBLING,
         latents=latents,
         output_uncertainty=plan.uncertainty,
@@ -98,6 +92,12 @@ class TestStockPipeline:
         estimate = estimator.estimate(picture(), plan, STOCK, 0)
         assert_same(estimate, stock_output(pipeline, LEADING, picture(), plan, estimate.initial_latents))
         assert estimate.relative.shape == (33, 47)
+
+    def test_maps_may_stay_as_small_as_what_was_processed(self, pipeline, estimator):
+        plan = DepthSettings(2, 3, processing_resolution=24, uncertainty=True, match_input_resolution=False)
+        estimate = estimator.estimate(picture(), plan, STOCK, 0)
+        assert_same(estimate, stock_output(pipeline, LEADING, picture(), plan, estimate.initial_latents))
+        assert estimate.relative.shape == estimate.uncertainty.shape == (16, 24)
 
     @pytest.mark.parametrize("scheduler", [TRAILING, ZERO_SNR, LCM], ids=["trailing", "zero SNR", "LCM"])
     def test_is_met_with_the_schedulers_of_other_checkpoints(self, pipeline, scheduler):
@@ -264,6 +264,7 @@ class TestSettings:
             ({"ensemble_size": True}, "ensemble_size is True"),
             ({"uncertainty": True}, "ensemble_size is 1; use 2 or more"),
             ({"uncertainty": 1, "ensemble_size": 3}, "uncertainty is 1, expected true or false"),
+            ({"match_input_resolution": None}, "match_input_resolution is None, expected true or false"),
             ({"processing_resolution": -8}, "processing_resolution is -8, expected a whole number from 0"),
             ({"warm_start": 1.0}, "warm_start is 1.0, expected 0 .off. to below 1"),
             ({"warm_start": -0.1}, "warm_start is -0.1"),
@@ -288,6 +289,21 @@ class TestSettings:
     def test_that_do_not_fit_the_checkpoint_or_image_are_refused(self, estimator, image, plan, complaint):
         with pytest.raises(ValueError, match=complaint):
             estimator.estimate(image, plan, STOCK, 0)
+
+    @pytest.mark.parametrize(
+        ("plan", "dial", "complaint"),
+        [
+            (DepthSettings(2, processing_resolution=33), STOCK, "is 33, expected .* a multiple of 2"),
+            (DepthSettings(1000, processing_resolution=0), STOCK, "num_inference_steps is 1000, .*at most 999"),
+            (QUICK, Steering(method="nns"), "DDIMScheduler cannot take steering.method 'nns'"),
+        ],
+    )
+    def test_can_be_checked_without_an_image(self, estimator, plan, dial, complaint):
+        before = estimator.scheduler.steering
+        estimator.check(QUICK, SHARP)
+        with pytest.raises(ValueError, match=complaint):
+            estimator.check(plan, dial)
+        assert estimator.scheduler.steering == before
 
     @pytest.mark.parametrize("invariance", [(False, False), (False, True)])
     def test_ensemble_that_cannot_be_aligned_is_refused(self, pipeline, invariance):
@@ -349,98 +365,3 @@ class TestImages:
         relative = DepthEstimator(pipeline).estimate(picture(height, width), plan, SHARP, 0).relative
         assert relative.shape == (height, width)
         assert 0 <= relative.min() <= relative.max() <= 1
-
-
-class TestOvershoot:
-    """Figures for k = 1.3 and σ = 10 from the algebra of DDIM, worked out apart from this code."""
-
-    @pytest.mark.parametrize(
-        ("scheduler", "steps", "expected"),
-        [
-            (LEADING, 50, 0.012),
-            (LEADING, 1, 0.012),
-            (TRAILING, 50, 0.040),
-            (TRAILING, 20, 0.067),
-            (TRAILING, 10, 0.102),
-            (TRAILING, 4, 0.207),
-            (TRAILING, 1, 1.16),
-            (ZERO_SNR, 50, 0.042),
-            (ZERO_SNR, 20, 0.069),
-            (ZERO_SNR, 10, 0.106),
-            (ZERO_SNR, 4, 0.217),
-            (ZERO_SNR, 1, 0.0),
-        ],
-    )
-    def test_has_the_known_figures(self, scheduler, steps, expected):
-        assert overshoot(scheduler, steps, SHARP) == pytest.approx(expected, abs=0.0006 if expected < 1 else 0.006)
-
-    @given(k=st.floats(0.2, 5), sigma=st.floats(0.05, 20), steps=st.integers(1, 30))
-    @settings(max_examples=25)
-    def test_is_at_least_what_the_last_step_does_to_the_clean_sample(self, k, sigma, steps):
-        """Asked of the steered scheduler itself: with unit noise, how far its clean sample moves."""
-        steered = steer(TRAILING, Steering(k=k, sigma=sigma))
-        steered.set_timesteps(steps)
-        last = steered.timesteps[-1]
-        alpha, sigma_t = (value.sqrt() for value in (TRAILING.alphas_cumprod[last], 1 - TRAILING.alphas_cumprod[last]))
-        sample, v = sigma_t.double().reshape(1, 1), alpha.double().reshape(1, 1)  # x_0 = 0, noise 1
-        moved = abs(float(steered.step(v, last, sample).pred_original_sample))
-        found = overshoot(TRAILING, steps, steered.steering)
-        assert found >= moved - 1e-6
-        if k <= 1:  # then no step goes too far, and the last one falls short
-            assert found == pytest.approx(moved, abs=1e-5)
-
-    @pytest.mark.parametrize("scheduler", [LEADING, TRAILING, ZERO_SNR, LCM])
-    def test_is_nothing_at_k_one_and_with_the_cap_and_leaves_the_scheduler_alone(self, scheduler):
-        before = scheduler.timesteps.clone()
-        assert overshoot(scheduler, 5, STOCK) == 0
-        if scheduler is not LCM:
-            to_clean = DDIMScheduler.from_config(scheduler.config, set_alpha_to_one=True)  # whither the cap allows
-            assert overshoot(to_clean, 5, Steering(k=3, sigma=10, cap=True)) == pytest.approx(0, abs=1e-6)
-        assert torch.equal(scheduler.timesteps, before)
-
-
-class TestWarnings:
-    @pytest.mark.parametrize(
-        ("scheduler", "steps", "dial", "complaint"),
-        [
-            (TRAILING, 4, SHARP, r"= 4 with steering psr k=1.3 σ=10: a step is off by 0.21 .* = 20 or more"),
-            (TRAILING, 10, SHARP, "off by 0.10 .* = 20 or more"),
-            (LEADING, 4, SHARP, "off by 0.15 .* = 10 or more"),
-            (TRAILING, 10, Steering(k=20, sigma=10), "use k nearer to 1, or turn the cap on"),
-            (TRAILING, 10, Steering(k=0.5, sigma=10), "off by 0.17 .* = 50 or more"),
-            (ZERO_SNR, 1, SHARP, "= 1 with steering .* does nothing.* 1.000 at most; use 10 or more"),
-            (TRAILING, 20, Steering(k=1.3, sigma=0.001), "does nothing.*larger σ, or k further from 1"),
-            (LCM, 4, SHARP, "LCMScheduler goes to the predicted depth at every step.*DDIMScheduler, or k = 1"),
-            (LEADING, 1, STOCK, "= 1: the first timestep is 1, whose noise is too little.*trailing"),
-            (LEADING, 2, STOCK, "the first timestep is 501"),
-        ],
-    )
-    def test_name_the_value_and_the_cure(self, scheduler, steps, dial, complaint):
-        (warning,) = steering_warnings(DepthSettings(steps), dial, scheduler)
-        assert re.search(complaint, warning)
-
-    @pytest.mark.parametrize(
-        ("scheduler", "steps", "dial"),
-        [
-            (LEADING, 10, SHARP),
-            (TRAILING, 20, SHARP),
-            (ZERO_SNR, 20, SHARP),
-            (TRAILING, 50, Steering(k=0.5, sigma=10)),
-            (TRAILING, 4, Steering(k=1.3, sigma=10, cap=True)),
-            (TRAILING, 4, Steering(k=1.3, sigma=0.5, integrator="gaussian")),
-            (TRAILING, 1, STOCK),
-            (LCM, 1, STOCK),
-        ],
-    )
-    def test_are_none_where_all_is_well(self, scheduler, steps, dial):
-        assert steering_warnings(DepthSettings(steps), dial, scheduler) == []
-
-    def test_take_the_estimators_scheduler(self, estimator):
-        estimator.estimate(picture(), QUICK, SHARP, 0)
-        assert steering_warnings(DepthSettings(10), SHARP, estimator.scheduler) == []
-
-    @pytest.mark.parametrize(("scheduler", "most"), [(LEADING, 999), (TRAILING, 1000), (LCM, 50)])
-    def test_refuse_more_steps_than_there_are(self, scheduler, most):
-        steering_warnings(DepthSettings(most), SHARP, scheduler)
-        with pytest.raises(ValueError, match=f"num_inference_steps is {most + 1}, expected at most {most}"):
-            steering_warnings(DepthSettings(most + 1), SHARP, scheduler)

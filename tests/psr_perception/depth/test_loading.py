@@ -14,8 +14,9 @@ import torch
 from diffusers import AutoencoderTiny, LCMScheduler
 
 from psr_core.steering import Steering
-from psr_perception.depth.estimator import DepthEstimator, DepthSettings
+from psr_perception.depth.estimator import DepthEstimator
 from psr_perception.depth.loading import load_depth_pipeline
+from psr_perception.depth.settings import DepthSettings
 from tests.tiny_pipelines import SCHEDULE, tiny_marigold, tiny_stable_diffusion
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from psr_core.steering import Steering
-from psr_perception.depth.estimator import DepthEstimator, DepthSettings
+from psr_perception.depth.estimator import DepthEstimator
 from psr_perception.depth.loading import load_depth_pipeline
+from psr_perception.depth.settings import DepthSettings
 from psr_perception.depth.small_marigold import (
     empty_prompt,
     noise_scheduler,
