@@ -24,6 +24,7 @@ from psr_core.schedulers import steer
 from psr_core.seeds import noise_generator
 from psr_eval.environment import environment
 from psr_eval.image_rows import Row
+from psr_eval.weights import weights_sha256
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -204,7 +205,7 @@ def _manifest(plan: ImagePlan, pipeline: Any) -> dict[str, Any]:
     given = asdict(plan)
     model, prompts, rows = given.pop("model"), given.pop("prompts"), given.pop("rows")
     settings = {
-        "weights_sha256": _weights_sha256(pipeline),
+        "weights_sha256": weights_sha256(pipeline),
         "scheduler_config": {name: v for name, v in pipeline.scheduler.config.items() if not name.startswith("_")},
         "prompts_sha256": hashlib.sha256(json.dumps(prompts).encode()).hexdigest(),
         "prompts": len(prompts),
@@ -231,14 +232,3 @@ def _refuse_other_settings(path: Path, earlier: dict[str, Any], manifest: dict[s
         pairs.update({f"row {slug}: {name}": (there.get(name), value) for name, value in here.items()})
     if different := [f"{name} {there} there, {here} now" for name, (there, here) in pairs.items() if there != here]:
         raise ValueError(f"{path} was made with other settings: {'; '.join(different)}. Give another --out")
-
-
-def _weights_sha256(pipeline: Any) -> str:
-    """Of all weights of the pipeline, in its dtype, whatever folder or hub they came from."""
-    digest = hashlib.sha256()
-    for name, part in sorted(pipeline.components.items()):
-        if isinstance(part, torch.nn.Module):
-            for key, tensor in part.state_dict().items():
-                digest.update(f"{name}.{key}".encode())
-                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

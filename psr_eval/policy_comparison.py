@@ -15,38 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_core.statistics import paired_bootstrap, wilson_interval
+from psr_eval.paired import HELD_OUT, RESAMPLES, SELECTION, Difference, sign_flip_p
 from psr_eval.player import Outcome
 from psr_eval.policy_rows import Row, stock_row
 
-SELECTION, HELD_OUT = slice(0, None, 2), slice(1, None, 2)
-SIGNIFICANCE = 0.05  # and intervals of 95 %
-RESOLUTION = 1000  # parts of a score that the test tells apart
-RESAMPLES = 10_000
-
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much a setting's score lies above another's, over the same initial states.
-
-    mean with its 95 % bootstrap interval low to high over initial states; p: sign_flip_p; better, worse: numbers of
-    initial states at which it scored more, or less, summed over the checkpoints.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    better: int
-    worse: int
-
-    @property
-    def verdict(self) -> str:
-        """ "gain" or "loss" where interval and test both exclude equality, otherwise "none"."""
-        if self.p >= SIGNIFICANCE or self.low <= 0 <= self.high:
-            return "none"
-        return "gain" if self.mean > 0 else "loss"
 
 
 @dataclass(frozen=True)
@@ -215,24 +188,3 @@ def difference(base: Array, other: Array, resamples: int = RESAMPLES) -> Differe
     mean, low, high = paired_bootstrap(base.mean(axis=0), other.mean(axis=0), n=resamples)
     gaps = other - base
     return Difference(mean, low, high, sign_flip_p(gaps.sum(axis=0)), int((gaps > 0).sum()), int((gaps < 0).sum()))
-
-
-def sign_flip_p(differences: Array) -> float:
-    """Two-sided p-value that differences (states,) are as likely to be negative as positive; 1 when all are 0.
-
-    Exact: the share of all assignments of signs whose sum is as far from 0 as the one found, differences rounded to
-    1/RESOLUTION. For successes on one checkpoint (-1, 0, 1) this is McNemar's exact test; for sums over several it
-    takes initial states, not episodes, as independent. Source: Fisher, The design of experiments (1935), section 21.
-    """
-    steps = np.rint(np.asarray(differences, float) * RESOLUTION).astype(int)
-    if not steps.any():
-        return 1.0
-    unit = int(np.gcd.reduce(steps))
-    chances = np.ones(1)  # of the sums -(len - 1), ..., len - 1 in steps of 2
-    for size in np.abs(steps[steps != 0]) // unit:
-        grown = np.zeros(len(chances) + size)
-        grown[: len(chances)] += chances / 2
-        grown[size:] += chances / 2
-        chances = grown
-    sums = np.arange(-(len(chances) - 1), len(chances), 2)
-    return float(min(1.0, chances[np.abs(sums) >= abs(steps.sum() // unit)].sum()))

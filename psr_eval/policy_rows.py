@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from psr_core.steering import Steering
-from psr_eval.yaml_rows import check_fields, read_yaml_rows, steering_fields
+from psr_eval.yaml_rows import STOCK, check_baseline, check_fields, read_yaml_rows, steerings
 from psr_policy.policy import SAMPLERS
 
-STOCK = Steering(method="none")
 EXAMPLE = "config/reproduce/policy.yaml"
 FAMILIES = {"psr": "PSR", "nns": "naive noise scaling", "nes": "naive epsilon scaling"}
 
@@ -55,11 +53,7 @@ def read_rows(path: Path) -> list[Row]:
     alike, a first row that is steered, or a steered row whose sampler has no row without steering.
     """
     rows = read_yaml_rows(path, _rows, EXAMPLE)
-    names = [row.name for row in rows]
-    if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"{path}: two rows are {doubled}; remove one")
-    if not rows[0].is_stock:
-        raise ValueError(f"{path}: the first row, {names[0]}, is the baseline and must have no steering")
+    check_baseline(path, rows)
     for row in rows:
         if stock_row(rows, row.sampler) is None:
             raise ValueError(f"{path}: {row.name} has nothing to be compared with; add {{sampler: {row.sampler}}}")
@@ -75,12 +69,5 @@ def _rows(entry: Any) -> Iterator[Row]:
     check_fields(entry, ("sampler",), ("steering",))
     if entry["sampler"] not in SAMPLERS:
         raise ValueError(f"sampler is {entry['sampler']!r}, expected one of: {', '.join(SAMPLERS)}")
-    fields = steering_fields(entry)
-    if fields is None:
-        yield Row(entry["sampler"])
-        return
-    choices = [value if isinstance(value, list) else [value] for value in fields.values()]
-    if not all(choices):
-        raise ValueError("a list under steering is empty, expected values")
-    for values in product(*choices):
-        yield Row(entry["sampler"], Steering.from_dict(dict(zip(fields, values, strict=True))))
+    for steering in steerings(entry):
+        yield Row(entry["sampler"], steering)

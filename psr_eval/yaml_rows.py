@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from psr_core.steering import Steering
+
 Row = TypeVar("Row")
+STOCK = Steering(method="none")
 
 
 def read_yaml_rows(path: Path, make: Callable[[Any], Iterable[Row]], example: str) -> list[Row]:
@@ -50,3 +54,26 @@ def steering_fields(entry: Mapping[str, Any]) -> dict[str, Any] | None:
     if fields is not None and not isinstance(fields, Mapping):
         raise ValueError(f"steering is {fields!r}, expected fields such as {{k: 0.95, sigma: 1.0}}")
     return None if fields is None else {str(name): value for name, value in fields.items()}
+
+
+def steerings(entry: Mapping[str, Any]) -> list[Steering]:
+    """Every steering that an entry stands for: a list is each of its values, no field `steering` the stock sampler.
+
+    Raises ValueError naming the field and its value.
+    """
+    fields = steering_fields(entry)
+    if fields is None:
+        return [STOCK]
+    choices = [value if isinstance(value, list) else [value] for value in fields.values()]
+    if not all(choices):
+        raise ValueError("a list under steering is empty, expected values")
+    return [Steering.from_dict(dict(zip(fields, values, strict=True))) for values in product(*choices)]
+
+
+def check_baseline(path: Path, rows: Sequence[Any]) -> None:
+    """Raises ValueError naming the row where two sample alike, or the first, the baseline, is steered."""
+    names = [row.name for row in rows]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{path}: two rows are {doubled}; remove one")
+    if not rows[0].is_stock:
+        raise ValueError(f"{path}: the first row, {names[0]}, is the baseline and must have no steering")

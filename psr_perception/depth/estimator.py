@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import LCMScheduler, MarigoldDepthPipeline
+from diffusers import DDPMScheduler, LCMScheduler, MarigoldDepthPipeline
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -160,8 +160,8 @@ class DepthEstimator:
 
     @contextlib.contextmanager
     def _injected_noise(self, address: tuple[int, int]) -> Iterator[None]:
-        """LCM draws noise in mid-course, and the pipeline takes no generator beside latents: seed the global one."""
-        if not isinstance(self.scheduler, LCMScheduler):
+        """DDPM and LCM draw noise on the way; the pipeline takes no generator beside latents: seed the global one."""
+        if not isinstance(self.scheduler, (DDPMScheduler, LCMScheduler)):
             yield
             return
         device = self._pipeline.device
