@@ -1,0 +1,1 @@
+"""Object rotation from an image, up to symmetry, under steering."""

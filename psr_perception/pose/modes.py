@@ -1,0 +1,111 @@
+"""From samples of a rotation to what a robot can use: modes up to symmetry, their mean, covariance and a steady choice.
+
+Covariances are of the tangent log(R_i R̄ᵀ), in the FIXED axes of the parent frame (the camera's), as
+geometry_msgs/PoseWithCovariance wants them; in the object's own axes it would be R̄ᵀ C R̄.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from psr_core import so3
+from psr_perception.pose.symmetry import Symmetry
+
+CANDIDATES = 64  # samples tried as the centre of a mode
+ITERATIONS = 10  # of a mean: from within a mode's radius it converges far sooner
+UNKNOWN = 1e6  # m², the variance of a translation that nothing is known of
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Samples that agree, up to symmetry. rotation (3, 3): their mean. weight: their share of all samples.
+
+    covariance (3, 3): rad², about the fixed axes of the parent frame. About a continuous symmetry axis it is 0, for
+    every angle about it is as right as any other. members: numbers of the samples, int64.
+    """
+
+    rotation: Tensor
+    weight: float
+    covariance: Tensor
+    members: Tensor
+
+
+def find_modes(rotations: Tensor, symmetry: Symmetry, radius: float = 0.26, least_weight: float = 0.02) -> list[Mode]:
+    """The modes of samples (N, 3, 3) up to symmetry, the heaviest first; every sample belongs to one at most.
+
+    radius: rad, how far from its mean a mode reaches (0.26: 15 degrees). least_weight: share of all samples below
+    which a group is no mode, so that strays may belong to none. The same samples give the same modes.
+    Raises ValueError without samples, or for samples that are not finite.
+    """
+    if len(rotations) == 0 or not rotations.isfinite().all():
+        raise ValueError(f"rotations has shape {tuple(rotations.shape)}, expected one or more, all of them finite")
+    left, modes = torch.arange(len(rotations), device=rotations.device), []
+    while len(left):
+        samples = rotations[left]
+        inside = _densest(samples, symmetry, radius)
+        # The nearest of the symmetric forms to one member make a cluster in plain SO(3).
+        rotation = mean_rotation(symmetry.nearest(samples[inside], samples[inside][0]))
+        inside = symmetry.distance(samples, rotation) <= radius
+        weight = float(inside.sum()) / len(rotations)
+        if weight < least_weight or not inside.any():
+            break
+        members = symmetry.nearest(samples[inside], rotation)
+        rotation = mean_rotation(members)
+        modes.append(Mode(rotation, weight, fixed_frame_covariance(members, rotation), left[inside]))
+        left = left[~inside]
+    return sorted(modes, key=lambda mode: -mode.weight)
+
+
+def mean_rotation(rotations: Tensor) -> Tensor:
+    """The rotation (3, 3) with the least sum of squared distances to rotations (N, 3, 3) of one cluster.
+
+    Source: Karcher's mean by its fixed point, begun at the chordal mean (Moakher 2002).
+    """
+    mean = so3.project(rotations.mean(0))
+    for _ in range(ITERATIONS):
+        mean = mean @ so3.exp(so3.log(mean.mT @ rotations).mean(0))
+    return mean
+
+
+def fixed_frame_covariance(rotations: Tensor, mean: Tensor) -> Tensor:
+    """Mean of δ δᵀ (3, 3), rad², with δ = log(R_i R̄ᵀ): about the parent frame's axes, of rotations (N, 3, 3)."""
+    offsets = so3.log(rotations @ mean.mT)
+    return offsets.mT @ offsets / len(rotations)
+
+
+def pose_covariance(covariance: Tensor, translation_variance: float = UNKNOWN) -> list[float]:
+    """The 36 numbers of a PoseWithCovariance, row by row (x, y, z, about x, about y, about z), from (3, 3) in rad².
+
+    translation_variance: m² along each axis; the default says that the translation is not known.
+    """
+    whole = torch.zeros(6, 6, dtype=torch.float64)
+    whole[:3, :3] = translation_variance * torch.eye(3)
+    whole[3:, 3:] = covariance
+    return [float(value) for value in whole.flatten()]
+
+
+class StablePose:
+    """Keeps a symmetric object's rotation from jumping: of all that look alike, the one nearest to the last."""
+
+    def __init__(self, symmetry: Symmetry) -> None:
+        self.symmetry = symmetry
+        self.last: Tensor | None = None
+
+    def update(self, rotation: Tensor) -> Tensor:
+        """The rotation (3, 3) that looks like this one and is nearest to the last; the first is returned as it is."""
+        stable = rotation if self.last is None else self.symmetry.nearest(rotation, self.last.to(rotation))
+        self.last = stable
+        return stable
+
+    def reset(self) -> None:
+        """Forgets the last rotation: for another object, or after a gap."""
+        self.last = None
+
+
+def _densest(samples: Tensor, symmetry: Symmetry, radius: float) -> Tensor:
+    """Which samples (N,) lie within the radius of the one, of the first CANDIDATES, with the most of them about it."""
+    near = symmetry.distance(samples[:CANDIDATES, None], samples) <= radius
+    return near[near.sum(-1).argmax()]

@@ -1,0 +1,146 @@
+"""Modes of samples up to symmetry, covariance about fixed axes, and a pose that does not jump."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from psr_core import so3
+from psr_core.so3_mixtures import RotationMixture
+from psr_perception.pose.modes import (
+    StablePose,
+    find_modes,
+    fixed_frame_covariance,
+    mean_rotation,
+    pose_covariance,
+)
+from psr_perception.pose.symmetry import load_symmetry, make_symmetry
+
+CONFIG = Path(__file__).parents[3] / "config" / "symmetries"
+NONE, CUBE, CONE, CYLINDER = (
+    make_symmetry("none", []),
+    *(load_symmetry(CONFIG / f"{name}.yaml") for name in ("cube", "cone", "cylinder")),
+)
+DEGREE = math.radians(1)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rotation(seed=0):
+    return so3.random_rotations((), seeded(seed), torch.float64)
+
+
+def about(centre, n, spread=DEGREE, seed=1):
+    return centre @ so3.exp(spread * torch.randn(n, 3, dtype=torch.float64, generator=seeded(seed)))
+
+
+def symmetric_samples(group, n=600, seed=2):
+    """Of an object with the group's symmetry: every element as likely as any other."""
+    return RotationMixture(rotation() @ group.elements, DEGREE).sample(n, seeded(seed))
+
+
+class TestMean:
+    def test_is_the_least_squares_one(self):
+        samples = about(rotation(), 50, 0.3)
+        mean = mean_rotation(samples)
+        torch.testing.assert_close(so3.log(mean.mT @ samples).mean(0), torch.zeros(3, dtype=torch.float64))
+        assert so3.distance(mean, rotation()) < 4 * 0.3 / 50**0.5
+
+    def test_moves_with_the_samples(self):
+        samples, turn = about(rotation(), 20, 0.3), rotation(5)
+        torch.testing.assert_close(mean_rotation(turn @ samples), turn @ mean_rotation(samples))
+
+
+class TestCovariance:
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_is_about_the_fixed_axes(self, seed):
+        """Turns of ±a about the parent's x, ±b about its y, whatever the object's own axes are."""
+        a, b, mean = 0.01, 0.003, rotation(seed)
+        offsets = torch.tensor([[a, 0, 0], [-a, 0, 0], [0, b, 0], [0, -b, 0]], dtype=torch.float64)
+        found = fixed_frame_covariance(so3.exp(offsets) @ mean, mean)
+        expected = torch.diag(torch.tensor([a**2 / 2, b**2 / 2, 0], dtype=torch.float64))
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-15)
+
+    def test_of_turns_about_the_objects_axes_is_turned_into_the_fixed_ones(self):
+        body = torch.diag(torch.tensor([1e-4, 4e-6, 1e-6], dtype=torch.float64))
+        noise = torch.randn(20_000, 3, dtype=torch.float64, generator=seeded()) @ body.sqrt()
+        found = fixed_frame_covariance(rotation() @ so3.exp(noise), rotation())
+        torch.testing.assert_close(found, rotation() @ body @ rotation().mT, rtol=0, atol=4e-6)
+
+    def test_fills_the_rows_of_a_pose(self):
+        values = torch.tensor(pose_covariance(torch.arange(9.0).reshape(3, 3), 2.0)).reshape(6, 6)
+        torch.testing.assert_close(values[3:, 3:], torch.arange(9.0).reshape(3, 3))
+        torch.testing.assert_close(values[:3, :3], 2 * torch.eye(3))
+        assert values[:3, 3:].abs().max() == 0 and values[3:, :3].abs().max() == 0
+
+
+class TestModes:
+    def test_a_symmetric_object_has_one_up_to_its_symmetry(self):
+        (mode,) = find_modes(symmetric_samples(CUBE), CUBE)
+        assert mode.weight == 1 and len(mode.members) == 600
+        assert CUBE.distance(mode.rotation, rotation()) < 5 * DEGREE / 600**0.5
+        torch.testing.assert_close(
+            mode.covariance, DEGREE**2 * torch.eye(3, dtype=torch.float64), rtol=0, atol=0.25 * DEGREE**2
+        )
+
+    def test_and_as_many_as_elements_without_it(self):
+        modes = find_modes(symmetric_samples(CUBE), NONE, least_weight=0.01)
+        assert len(modes) == 24
+        assert sorted(i for mode in modes for i in mode.members.tolist()) == list(range(600))
+
+    def test_weights_are_shares_and_strays_belong_to_none(self):
+        samples = torch.cat([about(rotation(0), 70), about(rotation(1), 25), about(rotation(2), 5)])
+        samples = samples[torch.randperm(100, generator=seeded())]
+        modes = find_modes(samples, NONE, radius=0.2, least_weight=0.1)
+        assert [mode.weight for mode in modes] == [0.7, 0.25]
+        for i, mode in enumerate(modes):
+            assert so3.distance(mode.rotation, rotation(i)) < DEGREE
+            assert so3.distance(samples[mode.members], mode.rotation).max() <= 0.2
+
+    def test_of_a_cone_are_one_whatever_it_turned_about_its_axis(self):
+        twists = 7 * torch.rand(300, 1, dtype=torch.float64, generator=seeded()) * CONE.axis
+        (mode,) = find_modes(about(rotation(), 300) @ so3.exp(twists), CONE)
+        assert CONE.distance(mode.rotation, rotation()) < 5 * DEGREE / 300**0.5
+        body = mode.rotation.mT @ mode.covariance @ mode.rotation
+        assert body[2, 2] < 1e-3 * DEGREE**2 < 0.5 * DEGREE**2 < body[0, 0]
+
+    def test_repeat(self):
+        samples = symmetric_samples(CYLINDER)
+        first, second = (find_modes(samples, CYLINDER)[0] for _ in range(2))
+        assert torch.equal(first.rotation, second.rotation) and torch.equal(first.members, second.members)
+
+    def test_all_strays_are_no_mode(self):
+        assert find_modes(so3.random_rotations((50,), seeded()), NONE, radius=0.01, least_weight=0.1) == []
+
+    def test_refuses_nothing_and_nonsense(self):
+        for samples in (torch.zeros(0, 3, 3), torch.full((2, 3, 3), math.nan)):
+            with pytest.raises(ValueError, match="rotations has shape .* expected one or more, all of them finite"):
+                find_modes(samples, NONE)
+
+
+class TestStablePose:
+    def test_a_slowly_turning_cube_never_jumps(self):
+        """Each frame sees the cube in another of its 24 forms."""
+        stable = StablePose(CUBE)
+        published = []
+        for frame in range(120):
+            true = so3.exp(torch.tensor([0, 0, 0.03 * frame], dtype=torch.float64)) @ rotation()
+            published.append(stable.update(true @ CUBE.elements[(7 * frame) % 24]))
+        moves = so3.distance(torch.stack(published[:-1]), torch.stack(published[1:]))
+        torch.testing.assert_close(moves, torch.full((119,), 0.03, dtype=torch.float64), rtol=1e-6, atol=0)
+
+    def test_what_is_published_looks_like_what_was_seen(self):
+        stable = StablePose(CYLINDER)
+        for seed in range(5):
+            assert CYLINDER.distance(stable.update(rotation(seed)), rotation(seed)) < 1e-9
+
+    def test_the_first_and_the_one_after_a_reset_are_as_they_come(self):
+        stable = StablePose(CUBE)
+        assert torch.equal(stable.update(rotation(0)), rotation(0))
+        stable.reset()
+        assert torch.equal(stable.update(rotation(1)), rotation(1))

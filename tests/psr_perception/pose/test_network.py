@@ -1,0 +1,188 @@
+"""The pose network: any number of rotations on one encoding, rows apart from each other, and its checkpoint."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from psr_core import so3
+from psr_core.seeds import noise_generator
+from psr_core.so3_diffusion import power_steps
+from psr_core.steering import Level, Steering
+from psr_perception.pose.checkpoint import load_pose_network, read_pose_description, save_pose_network
+from psr_perception.pose.network import REFERENCE, PoseConfig, PoseNetwork, octaves, sinusoids
+
+SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=24, hidden=32)
+
+
+def made(seed=0, config=SMALL):
+    """A network whose every weight matters: its last layer begins at 0 otherwise."""
+    torch.manual_seed(seed)
+    network = PoseNetwork(config).eval()
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    return network
+
+
+def images(n, size=16):
+    return torch.rand(n, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def rotations(*shape):
+    return so3.random_rotations(shape, torch.Generator().manual_seed(2))
+
+
+class TestNoise:
+    def test_is_a_vector_for_each_rotation(self):
+        network = made()
+        features = network.encode(images(3))
+        assert features.shape == (3, 24)
+        assert network.noise(features, rotations(3, 5), torch.rand(3, 5)).shape == (3, 5, 3)
+
+    def test_of_a_row_depends_on_its_own_image_rotation_and_time(self):
+        network, times = made(), torch.rand(3, 5)
+        features = network.encode(images(3))
+        whole = network.noise(features, rotations(3, 5), times)
+        part = network.noise(features[1:2], rotations(3, 5)[1:2, 2:3], times[1:2, 2:3])
+        torch.testing.assert_close(part, whole[1:2, 2:3], rtol=0, atol=1e-5)
+        for other in (
+            network.noise(features.flip(0), rotations(3, 5), times),
+            network.noise(features, rotations(3, 5).flip(1), times),
+            network.noise(features, rotations(3, 5), times.flip(1)),
+        ):
+            assert (other - whole)[0, 0].abs().max() > 1e-3
+
+    def test_begins_at_none(self):
+        network = PoseNetwork(SMALL)
+        assert network.noise(network.encode(images(1)), rotations(1, 4), torch.rand(1, 4)).abs().max() == 0
+
+    def test_the_denoiser_tells_a_levels_time(self):
+        network = made()
+        features = network.encode(images(2))
+        found = network.denoiser(features)(rotations(2, 5), Level(1.0, 1.0))
+        torch.testing.assert_close(found, network.noise(features, rotations(2, 5), torch.ones(2, 5)))
+
+    def test_refuses_another_size(self):
+        with pytest.raises(ValueError, match=r"images have shape \(1, 8, 8\), expected \(B, 16, 16\)"):
+            made().encode(images(1, 8))
+
+
+class TestEmbeddings:
+    def test_tell_neighbouring_rotations_and_times_apart(self):
+        base, beside = rotations(50), rotations(50) @ so3.exp(torch.tensor([0.02, 0, 0]))
+        gap = (octaves(base.flatten(-2)) - octaves(beside.flatten(-2))).norm(dim=-1)
+        assert gap.min() > 0.5
+        assert (sinusoids(torch.tensor(50.0), 32) - sinusoids(torch.tensor(51.0), 32)).norm() > 0.5
+
+    def test_have_no_cut_at_half_a_turn(self):
+        """A turn of just less and of just more than pi are neighbours."""
+        turns = so3.exp(torch.tensor([[0, 0, torch.pi - 1e-4], [0, 0, torch.pi + 1e-4]]))
+        one, other = octaves(turns.flatten(-2))
+        assert (one - other).norm() < 0.1
+
+
+class TestSampling:
+    STEPS = power_steps(3)
+
+    def sample(self, network, n, count, **changes):
+        generators = [noise_generator(0, i, 0) for i in range(n)]
+        return network.sample(images(n), count, self.STEPS, Steering(k=7, sigma=0.5, cap=True), 1.0, generators)
+
+    def test_gives_a_thousand_rotations_of_an_image_in_one_batch(self):
+        samples = self.sample(made(), 1, 1000)
+        assert samples.shape == (1, 1000, 3, 3)
+        torch.testing.assert_close(samples.mT @ samples, torch.eye(3).expand_as(samples), rtol=0, atol=1e-5)
+
+    def test_encodes_an_image_once(self):
+        network, calls = made(), []
+        network.encoder.register_forward_hook(lambda *_: calls.append(1))
+        self.sample(network, 2, 4)
+        assert calls == [1]
+
+    def test_an_image_does_not_depend_on_the_others(self):
+        network = made()
+        torch.testing.assert_close(self.sample(network, 3, 4)[:1], self.sample(network, 1, 4), rtol=0, atol=1e-4)
+
+    def test_needs_a_generator_for_each_image(self):
+        with pytest.raises(ValueError, match="generators has 1 entries, expected one for each of 2 images"):
+            made().sample(images(2), 4, self.STEPS, Steering(), 1.0, [torch.Generator()])
+
+
+class TestConfig:
+    def test_the_reference_is_a_resnet34(self):
+        """21.3 million weights as in torchvision's without its classifier, and its 16 blocks of two convolutions."""
+        with torch.device("meta"):
+            network = PoseNetwork(REFERENCE)
+        trunk = sum(p.numel() for p in network.encoder.trunk.parameters())
+        assert trunk == pytest.approx(21.3e6, rel=0.01)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"channels": (8, 12)}, r"channels is \(8, 12\), expected multiples of 8"),
+            ({"blocks": (1,)}, r"channels is .* one for each of blocks \(1,\)"),
+            ({"blocks": (1, 0)}, r"blocks is \(1, 0\)"),
+            ({"stem": 3}, "stem is 3, expected 2 or 4"),
+            ({"image_size": 18}, "image_size is 18, expected a multiple of 4"),
+            ({"hidden": 33}, "hidden 33, expected >= 1 and an even number"),
+        ],
+    )
+    def test_names_the_wrong_field(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            PoseConfig(**{**SMALL.to_dict(), **changes})
+
+
+class TestCheckpoint:
+    def test_comes_back(self, tmp_path):
+        network = made()
+        saved = save_pose_network(tmp_path / "cube", network, {"data": {"solids": ["cube"]}})
+        loaded, found = load_pose_network(tmp_path / "cube")
+        assert found == saved and found.startswith("cube@")
+        assert loaded.config == SMALL and not loaded.training
+        for a, b in zip(network.state_dict().values(), loaded.state_dict().values(), strict=True):
+            assert torch.equal(a, b)
+        assert read_pose_description(tmp_path / "cube")["card"]["data"] == {"solids": ["cube"]}
+
+    def test_half_precision_is_read_as_float32(self, tmp_path):
+        save_pose_network(tmp_path, made(), {}, torch.float16)
+        loaded, _ = load_pose_network(tmp_path)
+        assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+        torch.testing.assert_close(loaded.head.out.weight, made().head.out.weight, rtol=1e-3, atol=1e-6)
+
+    def test_what_is_not_finite_is_not_written(self, tmp_path):
+        network = made()
+        network.head.time.weight.data[0, 0] = torch.inf
+        with pytest.raises(ValueError, match="weight head.time.weight is not finite in torch.float32"):
+            save_pose_network(tmp_path / "a", network, {})
+        assert not (tmp_path / "a").exists()
+
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("format", "psr policy", "does not describe a pose network"),
+            ("format_version", 2, "format_version is 2, this version reads 1"),
+            ("card", None, "card is missing"),
+            ("config", {**SMALL.to_dict(), "stem": 5}, "config: stem is 5"),
+            ("config", {**SMALL.to_dict(), "depth": 5}, "config: .*depth"),
+            ("config", {**SMALL.to_dict(), "hidden": 64}, "does not fit pose.json"),
+        ],
+    )
+    def test_a_wrong_field_is_named(self, tmp_path, field, value, message):
+        save_pose_network(tmp_path, made(), {})
+        path = tmp_path / "pose.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+        with pytest.raises(ValueError, match=message):
+            load_pose_network(tmp_path)
+
+    def test_damage_and_loss_are_told(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="has no pose.json; expected a folder with"):
+            load_pose_network(tmp_path)
+        save_pose_network(tmp_path, made(), {})
+        weights = tmp_path / "pose.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4])
+        with pytest.raises(ValueError, match="pose.safetensors is damaged or not of pose.json"):
+            load_pose_network(tmp_path)
+        (tmp_path / "pose.json").write_text("{")
+        with pytest.raises(ValueError, match="pose.json is not readable JSON"):
+            load_pose_network(tmp_path)
