@@ -1,0 +1,1 @@
+"""Score distillation: a diffusion prior steers the parameters of anything that can be differentiated."""
