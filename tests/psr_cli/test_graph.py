@@ -286,7 +286,7 @@ class TestShippedGraphs:
             policy = next(node.parameters for node in nodes if node.name == "policy")
             contract = load_contract(str(policy["contract"]))
             assert list(contract.features) == [key for key, _ in task.obs_keys], name
-            if name not in ("ToolHang", "Transport"):  # no policy is shipped for these
+            if name != "Transport":  # no policy is shipped for it
                 assert read_config(str(policy["checkpoint"])).obs_keys == task.obs_keys, name
 
     @pytest.mark.parametrize("name", ["robot", "sim"])
