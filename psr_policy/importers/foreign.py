@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psr_policy.checkpoint import misfits
+from psr_core.model_folder import misfits
 from psr_policy.config import PolicyConfig
 from psr_policy.policy import DiffusionPolicy
 

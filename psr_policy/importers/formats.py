@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from psr_core.files import file_sha256
-from psr_policy.checkpoint import DESCRIPTION, save_policy
+from psr_policy.checkpoint import FILES, save_policy
 from psr_policy.importers import chi, lerobot, robomimic, safe_pickle
 from psr_policy.importers.foreign import ForeignCheckpoint, to_native
 from psr_policy.policy import DiffusionPolicy
@@ -67,7 +67,7 @@ def save(foreign: ForeignCheckpoint, folder: Path | str, command: str) -> Diffus
     Raises FileExistsError when the folder holds a policy already, and ValueError as to_native.
     """
     folder = Path(folder)
-    if (folder / DESCRIPTION).exists():
+    if (folder / FILES.description).exists():
         raise FileExistsError(f"{folder} holds a policy already; name another folder, or delete that one")
     policy = to_native(foreign)
     made_from = {
@@ -101,14 +101,15 @@ def _laid_out(source: Source, task: str) -> Any:
 
 
 def _open_folder(path: Path) -> Source:
-    if (path / DESCRIPTION).is_file():
+    if (path / FILES.description).is_file():
         return Source(path, NATIVE)
     if lerobot.recognises(path):
         return Source(path, "lerobot")
     inner = path / "pretrained_model"
     hint = f"; try {inner}" if lerobot.recognises(inner) else ""
     raise ValueError(
-        f"{path} is no policy folder: expected {DESCRIPTION}, or LeRobot's {lerobot.CONFIG} and {lerobot.WEIGHTS}{hint}"
+        f"{path} is no policy folder: expected {FILES.description}, or LeRobot's {lerobot.CONFIG} and "
+        f"{lerobot.WEIGHTS}{hint}"
     )
 
 

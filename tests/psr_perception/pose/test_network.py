@@ -160,12 +160,12 @@ class TestCheckpoint:
     @pytest.mark.parametrize(
         ("field", "value", "message"),
         [
-            ("format", "psr policy", "does not describe a pose network"),
+            ("format", "psr policy", "does not describe a pose; expected"),
             ("format_version", 2, "format_version is 2, this version reads 1"),
             ("card", None, "card is missing"),
             ("config", {**SMALL.to_dict(), "stem": 5}, "config: stem is 5"),
             ("config", {**SMALL.to_dict(), "depth": 5}, "config: .*depth"),
-            ("config", {**SMALL.to_dict(), "hidden": 64}, "does not fit pose.json"),
+            ("config", {**SMALL.to_dict(), "hidden": 64}, "does not fit the config in pose.json"),
         ],
     )
     def test_a_wrong_field_is_named(self, tmp_path, field, value, message):
@@ -176,12 +176,12 @@ class TestCheckpoint:
             load_pose_network(tmp_path)
 
     def test_damage_and_loss_are_told(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match="has no pose.json; expected a folder with"):
+        with pytest.raises(FileNotFoundError, match="has no pose.json; copy the whole folder"):
             load_pose_network(tmp_path)
         save_pose_network(tmp_path, made(), {})
         weights = tmp_path / "pose.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4])
-        with pytest.raises(ValueError, match="pose.safetensors is damaged or not of pose.json"):
+        with pytest.raises(ValueError, match="pose.safetensors is truncated or damaged"):
             load_pose_network(tmp_path)
         (tmp_path / "pose.json").write_text("{")
         with pytest.raises(ValueError, match="pose.json is not readable JSON"):
