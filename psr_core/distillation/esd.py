@@ -14,7 +14,7 @@ from psr_core.distillation.vsd import VSD
 class ESD(VSD):
     """VSD whose critic is `entropy` times the one without camera and 1 - entropy times the one with.
 
-    Four guided predictions an iteration. Views must bear cameras. Source: Wang et al. 2024, equation 12.
+    Four guided predictions an iteration. Views must bear cameras. Source: Wang et al. 2024 (arXiv 2401.00909).
     """
 
     name = "esd"

@@ -15,7 +15,7 @@ class NFSD(Method):
     of T), above it eps_uncond - eps_negative, which stands for what is not natural about x_t.
 
     One prediction of three conditions an iteration; the prompt must have a negative one, and the prior conditions.
-    Source: Katzir et al. 2024, equations 8 to 10.
+    Source: Katzir et al. 2024 (arXiv 2310.17590).
     """
 
     name = "nfsd"
