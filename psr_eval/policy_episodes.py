@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from psr_core.model_folder import checkpoint_id
 from psr_eval.outcome_log import OutcomeLog
 from psr_eval.player import Outcome
 from psr_eval.policy_rows import Row
@@ -31,7 +32,7 @@ def jobs(rows: Sequence[Row], checkpoints: Sequence[Path], base: RolloutPlan) ->
     found: dict[str, Path] = {}
     made = []
     for folder in checkpoints:
-        name = f"{folder.resolve().name}@{read_description(folder)['card']['sha256'][:12]}"
+        name = checkpoint_id(folder, read_description(folder)["card"]["sha256"])
         if name in found:
             raise ValueError(f"checkpoints {found[name]} and {folder} hold the same weights, {name}; leave one out")
         found[name] = folder

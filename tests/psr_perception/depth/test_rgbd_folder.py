@@ -10,26 +10,12 @@ import pytest
 
 from psr_core.rgbd_folder import write_rgbd_index, write_rgbd_sample
 from psr_perception.depth.rgbd_folder import open_rgbd_folder
-
-SIZE = (12, 16)
-
-
-def image(seed):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8), rng.uniform(0.2, 15, SIZE).astype(np.float32)
+from tests.rgbd_images import SIZE, change, image, write_images
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Images 0, 2, 3 for training and 1 for tests."""
-    images = [write_rgbd_sample(tmp_path, i, *image(i)) for i in range(4)]
-    write_rgbd_index(tmp_path, images, {"train": [0, 2, 3], "test": [1]}, 0.1, 20.0)
-    return tmp_path
-
-
-def change(folder, **fields):
-    index = json.loads((folder / "index.json").read_text())
-    (folder / "index.json").write_text(json.dumps({**index, **fields}))
+    return write_images(tmp_path)
 
 
 class TestRoundTrip:
