@@ -17,8 +17,8 @@ import pytest
 from psr_cli.supervisor import Exit, LinePrinter, StopSignals, Supervisor
 
 POLITE = (
-    "def stop(*_):\n    raise KeyboardInterrupt\nsignal.signal(signal.SIGTERM, stop)\nprint('ready', flush=True)\n"
-    "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('bye')"
+    "def stop(*_):\n    raise KeyboardInterrupt\nsignal.signal(signal.SIGTERM, stop)\n"
+    "try:\n    print('ready', flush=True)\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('bye')"
 )
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(60)"
 DYING = "for i in range(30):\n    print('line', i)\nprint('the reason', file=sys.stderr)\nsys.exit(3)"
