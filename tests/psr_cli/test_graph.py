@@ -286,8 +286,7 @@ class TestShippedGraphs:
             policy = next(node.parameters for node in nodes if node.name == "policy")
             contract = load_contract(str(policy["contract"]))
             assert list(contract.features) == [key for key, _ in task.obs_keys], name
-            if name != "Transport":  # no policy is shipped for it
-                assert read_config(str(policy["checkpoint"])).obs_keys == task.obs_keys, name
+            assert read_config(str(policy["checkpoint"])).obs_keys == task.obs_keys, name
 
     @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_they_set_the_policys_parameters_to_its_own_defaults(self, name: str, ros_domain: int) -> None:
