@@ -1,8 +1,13 @@
-"""The device that a name stands for, checked."""
+"""The device that a name stands for, checked, and how the arithmetic on it is done."""
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import torch
+
+PRECISIONS = ("bfloat16", "float32")
 
 
 def torch_device(name: str | torch.device) -> torch.device:
@@ -14,3 +19,25 @@ def torch_device(name: str | torch.device) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device is {name}, but torch finds no CUDA device here; use cpu")
     return device
+
+
+def lower_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Where convolutions and products of matrices are rounded to the precision; float32 leaves all as it is.
+
+    On processors with bfloat16 matrix units a training step takes half the time or less.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def require_precision(precision: str) -> None:
+    """Raises ValueError for what is not one of PRECISIONS."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}, expected one of: {', '.join(PRECISIONS)}")
+
+
+def set_threads(threads: int | None) -> None:
+    """How many threads torch uses on the CPU, None to leave it. Raises ValueError below one."""
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads is {threads}, expected 1 or more")
+        torch.set_num_threads(threads)

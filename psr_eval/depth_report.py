@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from psr_core.files import write_whole
 from psr_eval.depth_comparison import REACHES, THESIS, Answer, Comparison, Result
 from psr_eval.depth_rows import Row
 from psr_eval.paired import Difference
+from psr_eval.report_text import head, line, p_text, write_files
 from psr_eval.steering_heatmap import heatmap, points
 
 HALVES = "images at positions 0, 2, 4, ... choose, those at positions 1, 3, 5, ... judge"
@@ -27,19 +27,15 @@ def write_report(
     settings: what decides the figures, plain values, with data, images, num_inference_steps and seed among them.
     warnings: what the reader of a row has to know. A heat map of an earlier report is removed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(as_dict(comparison, settings, warnings), indent=1, ensure_ascii=False, allow_nan=False)
     files = {
         "table.json": f"{content}\n".encode(),
         "table.md": as_markdown(comparison, settings, warnings).encode(),
         "pictures.png": pictures,
     }
-    (folder / "heatmap.png").unlink(missing_ok=True)
     if (picture := k_sigma(comparison, settings)) is not None:
         files["heatmap.png"] = picture
-    for name, data in files.items():
-        write_whole(folder / name, data)
-    return [folder / name for name in files]
+    return write_files(folder, files, optional=["heatmap.png"])
 
 
 def k_sigma(comparison: Comparison, settings: Mapping[str, Any]) -> bytes | None:
@@ -97,7 +93,7 @@ def sentence(answer: Answer, comparison: Comparison) -> str:
         f"Does PSR with {which} at ensemble {answer.row.ensemble} {verb} {against}? "
         f"{VERDICTS[answer.verdict].capitalize()}: {where}, AbsRel is {abs(100 * found.mean):.{DIGITS}f} points "
         f"{'higher' if found.mean < 0 else 'lower'} (95 % interval of the gain {_interval(found)}, p "
-        f"{_p(found.p, '= ')}; better on {found.better} images, worse on {found.worse})."
+        f"{p_text(found.p, '= ')}; better on {found.better} images, worse on {found.worse})."
     )
     if answer.question == REACHES:
         brought = comparison.result(reference).difference
@@ -140,10 +136,9 @@ def as_markdown(comparison: Comparison, settings: Mapping[str, Any], warnings: S
 def _rows(comparison: Comparison, steps: int) -> Iterator[str]:
     heading = ["setting", "network calls", "AbsRel ↓ [95 %]", "δ1 ↑ [95 %]", "RMSE ↓, m", "AbsRel better by [95 %]"]
     heading += ["p", "images better, worse", "δ1 better by [95 %]"]
-    yield _line(heading)
-    yield "|---|" + "---:|" * (len(heading) - 1)
+    yield head(heading)
     for each in comparison.results:
-        yield _line([each.row.name, str(steps * each.row.ensemble), *_cells(each)])
+        yield line([each.row.name, str(steps * each.row.ensemble), *_cells(each)])
 
 
 def _cells(result: Result) -> list[str]:
@@ -151,7 +146,7 @@ def _cells(result: Result) -> list[str]:
     cells = [_mean(metrics.abs_rel, result.abs_rel95), _mean(metrics.delta1, result.delta1_95), f"{metrics.rmse:.3f}"]
     if found is None or delta1 is None:
         return [*cells, "–", "–", "–", "–"]
-    return [*cells, _change(found), _p(found.p), f"{found.better}, {found.worse}", _change(delta1)]
+    return [*cells, _change(found), p_text(found.p), f"{found.better}, {found.worse}", _change(delta1)]
 
 
 def _mean(value: float, interval: tuple[float, float]) -> str:
@@ -164,11 +159,3 @@ def _change(found: Difference) -> str:
 
 def _interval(found: Difference) -> str:
     return f"{points(found.low, DIGITS)} to {points(found.high, DIGITS)}"
-
-
-def _p(value: float, sign: str = "") -> str:
-    return "< 0.001" if value < 0.001 else f"{sign}{value:.3f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

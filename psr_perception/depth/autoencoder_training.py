@@ -10,10 +10,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from psr_core.devices import lower_precision
 from psr_core.training import INIT, NetworkTrainer, require_finite, require_least, seed_all
 from psr_perception.depth.small_marigold import small_autoencoder
 from psr_perception.depth.training_images import TrainingImages
-from psr_perception.depth.training_settings import DepthTrainSettings, lower_precision
+from psr_perception.depth.training_settings import DepthTrainSettings
 
 
 @dataclass(frozen=True)

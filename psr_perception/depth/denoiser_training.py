@@ -9,9 +9,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from psr_core.devices import lower_precision
 from psr_core.training import INIT, VALIDATION, NetworkTrainer, seed_all
 from psr_perception.depth.small_marigold import noise_scheduler, small_unet
-from psr_perception.depth.training_settings import DepthTrainSettings, lower_precision
+from psr_perception.depth.training_settings import DepthTrainSettings
 
 Latents = tuple[Tensor, Tensor]  # of images and of their depth maps, each (N, 4, h, w), scaled
 

@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
+from psr_core.devices import lower_precision
 from psr_core.files import file_sha256
 from psr_core.rgbd_folder import INDEX
 from psr_core.training_run import TrainingRun
@@ -20,7 +21,7 @@ from psr_perception.depth.autoencoder_training import AutoencoderSettings, Autoe
 from psr_perception.depth.denoiser_training import DenoiserTrainer, Latents
 from psr_perception.depth.small_marigold import empty_prompt, parameter_count, small_pipeline, small_unet
 from psr_perception.depth.training_images import TrainingImages, load_training_images
-from psr_perception.depth.training_settings import DepthTrainSettings, lower_precision
+from psr_perception.depth.training_settings import DepthTrainSettings
 
 CARD = "card.json"
 AUTOENCODER, DENOISER, PIPELINE = "autoencoder", "denoiser", "pipeline"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from psr_core import so3
+from psr_core.devices import lower_precision, require_precision
 from psr_core.so3_diffusion import perturb, sigma_at
 from psr_core.training import INIT, VALIDATION, NetworkTrainer, TrainSettings, require_least, seed_all
 from psr_perception.pose.network import PoseConfig, PoseNetwork
@@ -23,7 +24,10 @@ VALIDATION_IMAGES = 64
 
 @dataclass(frozen=True)
 class PoseTrainSettings(TrainSettings):
-    """An item of a batch is an image; noises: rotations noised for each, all on one encoding."""
+    """An item of a batch is an image; noises: rotations noised for each, all on one encoding.
+
+    precision: of the arithmetic while the network learns; its weights are float32.
+    """
 
     steps: int = 100_000
     batch_size: int = 16
@@ -32,10 +36,12 @@ class PoseTrainSettings(TrainSettings):
     betas: tuple[float, float] = (0.9, 0.999)
     grad_clip: float = 1.0
     ema_max: float = 0.999
+    precision: str = "bfloat16"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_least(self, {"noises": 1})
+        require_precision(self.precision)
 
 
 class Pictures(Protocol):
@@ -130,5 +136,6 @@ class PoseTrainer(NetworkTrainer):
         target = so3.exp(torch.randn(*shape, 3)).to(self.device)
         times = torch.rand(shape).to(self.device)
         noised = perturb(rotations[:, None], sigma_at(times), so3.log(target))
-        predicted = network.noise(network.encode(pictures), noised, times)
-        return (so3.exp(predicted) - target).square().sum((-2, -1)).mean()
+        with lower_precision(self.device, self.settings.precision):
+            predicted = network.noise(network.encode(pictures), noised, times)
+        return (so3.exp(predicted.float()) - target).square().sum((-2, -1)).mean()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from psr_core.devices import torch_device
+from psr_core.devices import set_threads, torch_device
 
 
 def test_the_cpu_is_always_there():
@@ -21,3 +21,16 @@ def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="device is cuda:1, but torch finds no CUDA device here; use cpu"):
         torch_device("cuda:1")
+
+
+def test_threads_are_set_or_left():
+    before = torch.get_num_threads()
+    set_threads(None)
+    assert torch.get_num_threads() == before
+    try:
+        set_threads(before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    with pytest.raises(ValueError, match="threads is 0, expected 1 or more"):
+        set_threads(0)

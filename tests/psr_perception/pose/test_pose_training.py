@@ -32,7 +32,15 @@ class FourPictures:
 
 
 def make_trainer(pictures=None, config=SMALL, **settings):
-    wanted = {"steps": 200, "batch_size": 4, "noises": 32, "lr": 3e-3, "warmup_steps": 5, **settings}
+    wanted = {
+        "steps": 200,
+        "batch_size": 4,
+        "noises": 32,
+        "lr": 3e-3,
+        "warmup_steps": 5,
+        "precision": "float32",
+        **settings,
+    }
     pictures = pictures or RenderedSolids(["cube", "cone"], 16, 1)
     return PoseTrainer(config, PoseTrainSettings(**wanted), pictures, pictures)
 
@@ -62,8 +70,9 @@ class TestLoss:
 
 
 class TestRuns:
-    def test_a_resumed_run_equals_an_uninterrupted_one(self):
-        whole, first, second = (make_trainer(noises=4) for _ in range(3))
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_a_resumed_run_equals_an_uninterrupted_one(self, precision):
+        whole, first, second = (make_trainer(noises=4, precision=precision) for _ in range(3))
         for _ in range(4):
             whole.train_step()
         for _ in range(2):
@@ -123,6 +132,21 @@ class TestPictures:
             RenderedSolids(["cube", "ball"], 16)
 
 
-def test_settings_name_the_wrong_field():
-    with pytest.raises(ValueError, match="noises is 0, expected an integer >= 1"):
-        PoseTrainSettings(noises=0)
+def test_weights_stay_in_full_precision():
+    trainer, other = make_trainer(precision="bfloat16"), make_trainer(precision="float32")
+    for each in (trainer, other):
+        each.train_step()
+    assert {tensor.dtype for tensor in trainer.network.state_dict().values()} == {torch.float32}
+    assert trainer.validation_loss() != other.validation_loss()
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"noises": 0}, "noises is 0, expected an integer >= 1"),
+        ({"precision": "float8"}, "precision is 'float8', expected one of: bfloat16, float32"),
+    ],
+)
+def test_settings_name_the_wrong_field(field, message):
+    with pytest.raises(ValueError, match=message):
+        PoseTrainSettings(**field)
