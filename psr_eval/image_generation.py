@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import diffusers
 import torch
 
 from psr_core.devices import torch_device
+from psr_core.diffusers_folder import local_folder, reading
 from psr_core.files import write_whole
 from psr_core.schedulers import steer
 from psr_core.seeds import noise_generator
@@ -84,44 +84,16 @@ def load_pipeline(model: str, dtype: torch.dtype) -> Any:
 
     Raises OSError or ValueError naming what was looked for, where, and the cure.
     """
-    folder = Path(model).expanduser()
-    if folder.exists():
-        _check_folder(folder)
-        cure = "is its download complete?"
-    elif re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model):
-        cure = (
-            "there is no folder of that name, and the Hugging Face cache and hub were asked in vain. Download it where "
-            f"there is a network (`hf download {model} --local-dir FOLDER`), then --model FOLDER"
-        )
-    else:
-        raise FileNotFoundError(f"model folder {model} does not exist, nor is it a hub id of the form owner/name")
-    try:
-        pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-            str(folder) if folder.exists() else model,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=folder.exists(),
-        )
-    except OSError as error:
-        raise OSError(f"model {model} cannot be loaded: {str(error).rstrip('. ')}; {cure}") from None
+    folder = local_folder(model)
+    pipeline = reading(
+        model,
+        folder,
+        lambda: diffusers.AutoPipelineForText2Image.from_pretrained(
+            str(folder or model), dtype=dtype, use_safetensors=True, local_files_only=folder is not None
+        ),
+    )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_file():
-        raise ValueError(
-            f"model {folder} is a file, expected a diffusers folder (with model_index.json); convert it with "
-            "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)"
-        )
-    if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(f"model folder {folder} holds no model_index.json; expected a diffusers pipeline")
-    for part in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if any(part.glob("*.bin")) and not any(part.glob("*.safetensors")):
-            raise ValueError(
-                f"model folder {part} holds .bin weights only: pickles, which are never executed here. Where you trust "
-                "them: DiffusionPipeline.from_pretrained(FOLDER, use_safetensors=False).save_pretrained(NEW_FOLDER)"
-            )
 
 
 def row_scheduler(own: Any, row: Row) -> Any:

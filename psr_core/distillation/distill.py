@@ -37,10 +37,14 @@ class Points:
 
 
 class Distillation:
-    """A run: `method` moves what `optimizer` holds, through the views of `scene`. step: iterations done."""
+    """A run: `method` moves what `optimizer` holds, through the views of `scene`. step: iterations done.
+
+    loss: half the squared gradient at x of the last iteration, mean over rows; as the codes log it, nothing falls to 0.
+    """
 
     def __init__(self, method: Method, scene: Scene, optimizer: torch.optim.Optimizer) -> None:
         self.method, self.scene, self.optimizer, self.step = method, scene, optimizer, 0
+        self.loss = 0.0
 
     def run(self, steps: int | None = None, on_step: OnStep | None = None) -> int:
         """Iterates up to `steps` of the method's (all by default), or until it is finished; returns iterations done.
@@ -65,6 +69,7 @@ class Distillation:
                 view.x.backward(gradients.x)  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.step += 1
+            self.loss = float(gradients.x.square().sum() / (2 * len(view.x)))
             if on_step is not None:
                 on_step(self.step, view)
         return self.step

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from psr_core.distillation.prior import Condition, Prior
-from psr_core.steering import Steering, noise_factor
+from psr_core.distillation.steered import SteeredPrior
+from psr_core.steering import Steering
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +50,21 @@ class GuidedPrior:
     """
 
     def __init__(self, prior: Prior, steering: Steering | None = None) -> None:
-        steering = steering or Steering()
-        if steering.method == "nns" or steering.integrator != "plain" or steering.cap:
-            expected = "method psr, nes or none, integrator plain and cap false: distillation takes no sampler's steps"
-            raise ValueError(f"steering is {steering.label()}, expected {expected}")
-        self.prior, self.steering, self.levels = prior, steering, prior.levels
+        self.prior, self.levels = prior, prior.levels
+        self._steered = SteeredPrior(prior, steering or Steering())
         self.guided = self.model = 0
+
+    @property
+    def steering(self) -> Steering:
+        """The dial of the predictions."""
+        return self._steered.steering
 
     def noise(self, x: Tensor, t: float, prompt: Prompt, scale: float = 1.0) -> Tensor:
         """The guided, steered noise prediction of x_t (B, *shape) at time t in (0, T]. Raises ValueError as check()."""
         self.check(x, t, prompt, scale)
         if not prompt.perpendicular and scale == 1:
             return self.predictions(x, t, [prompt.positive])[0]
-        unconditional = self.prior.unconditional(x)
+        unconditional = self.unconditional(x, prompt)
         if scale == 0:
             return self.predictions(x, t, [unconditional])[0]
         empty, positive, *others = self.predictions(x, t, [unconditional, prompt.positive, *prompt.perpendicular])
@@ -78,9 +81,11 @@ class GuidedPrior:
         self.model += len(x) * len(conditions)
         joined = {name: torch.cat([one[name] for one in conditions]) for name in self.prior.conditions}
         rows = torch.cat([x] * len(conditions)) if len(conditions) > 1 else x
-        eps = self.prior.noise(rows, t, joined)
-        factor = noise_factor(self.levels.level(t), self.steering)
-        return list((eps if factor == 1 else eps * factor).chunk(len(conditions)))
+        return list(self._steered.noise(rows, t, joined).chunk(len(conditions)))
+
+    def unconditional(self, x: Tensor, prompt: Prompt) -> Condition:
+        """What guidance starts from: the prompt without what the prior can leave out."""
+        return {**prompt.positive, **self.prior.unconditional(x)}
 
     def check(self, x: Tensor, t: float, prompt: Prompt, scale: float) -> None:
         """Raises ValueError, before any work, for a sample, time, condition or guidance that the prior cannot take."""

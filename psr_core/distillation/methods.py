@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from psr_core.distillation.asd import ASD
@@ -27,9 +28,14 @@ def make_method(name: str, prior: GuidedPrior, steps: int, **options: Any) -> Me
 
     Raises ValueError naming an unknown method, an unknown option or a value that is not allowed, before any work.
     """
+    check_options(name, options)
+    return METHODS[name](prior=prior, steps=steps, **options)
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Raises ValueError naming an unknown method or the options that it does not have."""
     if name not in METHODS:
         raise ValueError(f"method is {name!r}, expected one of: {', '.join(METHODS)}")
     known = option_names(METHODS[name])
     if unknown := sorted(set(options) - set(known)):
         raise ValueError(f"{name} has no option {', '.join(unknown)}; expected some of: {', '.join(known)}")
-    return METHODS[name](prior=prior, steps=steps, **options)

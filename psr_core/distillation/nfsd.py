@@ -36,7 +36,7 @@ class NFSD(Method):
     def gradient(self, view: View, step: int) -> Tensor:
         t, negative = self.time(step), view.prompt.negative
         x = self.noised(view.x, self.draw(view, step), t)
-        conditions = [self.prior.prior.unconditional(x), view.prompt.positive]
+        conditions = [self.prior.unconditional(x, view.prompt), view.prompt.positive]
         if t >= self.prior.levels.at(self.threshold) and negative is not None:
             conditions.append(negative)
         empty, positive, *unnatural = self.prior.predictions(x, t, conditions)

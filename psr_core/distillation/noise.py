@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ITERATION, FIXED, TIME, LEAD, ENTROPY, SAMPLER, CRITIC, CRITIC_TIME = range(8)  # streams: what the noise is for
+# Streams: what the noise is for.
+ITERATION, FIXED, TIME, LEAD, ENTROPY, SAMPLER, CRITIC, CRITIC_TIME, PICTURE = range(9)
 _GOLDEN, _FIRST, _SECOND = (  # SplitMix64's increment and multipliers, as signed 64-bit integers
     word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )

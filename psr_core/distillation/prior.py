@@ -1,6 +1,7 @@
 """What score distillation asks of a diffusion model: to predict the noise at a level, given a condition.
 
-The priors whose truth is known stand here; a learned one is in psr_core.distillation.learned.
+The priors whose truth is known stand here; a learned one is in psr_core.distillation.learned, those of Stable
+Diffusion's family are read by psr_core.distillation.prior_folder.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Prior(Protocol):
         """The predicted noise of x_t (B, *shape) at time t in (0, T], in x's shape and dtype."""
 
     def unconditional(self, x: Tensor) -> Condition:
-        """The condition that says nothing, a row for each of x, on its device."""
+        """The entries that guidance replaces, saying nothing, a row for each of x, on its device; the prompt keeps
+        others, such as a camera."""
 
     def encode(self, image: Tensor) -> Tensor:
         """The sample that stands for an image; the image itself where there are no latents."""
