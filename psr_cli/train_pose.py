@@ -22,7 +22,7 @@ def add_parser(subjects: Any) -> None:
         "pose",
         help="a rotation diffusion network from rendered symmetric solids",
         description="Train a network for the rotation of SYMSOL's solids from pictures that are rendered as they are "
-        "needed, never the same twice. OUT is what the pose node and `psr reproduce pose` load. Whenever it saves it "
+        "needed, never the same twice. OUT is what `psr reproduce pose` loads. Whenever it saves it "
         "tells how far samples are from the truth. Ctrl-C saves and stops; the same command with --resume continues, "
         "and ends with the weights an uninterrupted run ends with (bit for bit on a CPU with the same --threads).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

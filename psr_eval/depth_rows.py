@@ -12,29 +12,19 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from psr_core.scheduler_levels import refusal
 from psr_core.steering import Steering
-from psr_eval.yaml_rows import STOCK, check_baseline, check_fields, read_yaml_rows, steerings
+from psr_eval.yaml_rows import STOCK, Steered, check_baseline, check_fields, read_yaml_rows, steerings
 
 SCHEDULERS = {"ddim": DDIMScheduler, "ddpm": DDPMScheduler}
 EXAMPLE = "config/reproduce/depth.yaml"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Steered):
     """One setting: a sampler of SCHEDULERS, how many members' median is taken, and how they are steered."""
 
     sampler: str
     ensemble: int = 1
     steering: Steering = STOCK
-
-    @property
-    def is_stock(self) -> bool:
-        """True for a row without steering."""
-        return self.steering.is_identity
-
-    @property
-    def is_psr(self) -> bool:
-        """True for a row that PSR steers."""
-        return self.steering.method == "psr" and not self.is_stock
 
     @property
     def name(self) -> str:

@@ -13,13 +13,11 @@ from typing import Any
 import diffusers
 
 from psr_core.steering import Steering
-from psr_eval.yaml_rows import check_fields, read_yaml_rows, steering_fields
-
-STOCK = Steering(method="none")
+from psr_eval.yaml_rows import STOCK, Steered, check_fields, read_yaml_rows, steering_fields
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Steered):
     """One row of the table: a diffusers scheduler class by name, steering, classifier-free guidance scale."""
 
     name: str
@@ -31,11 +29,6 @@ class Row:
     def slug(self) -> str:
         """The name of the row's folder."""
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")
-
-    @property
-    def is_stock(self) -> bool:
-        """True for a row without steering."""
-        return self.steering.is_identity
 
 
 def read_rows(path: Path, guidance: float = 7.5) -> list[Row]:

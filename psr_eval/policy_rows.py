@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from psr_core.steering import Steering
-from psr_eval.yaml_rows import STOCK, check_baseline, check_fields, read_yaml_rows, steerings
+from psr_eval.yaml_rows import STOCK, Steered, check_baseline, check_fields, read_yaml_rows, steerings
 from psr_policy.policy import SAMPLERS
 
 EXAMPLE = "config/reproduce/policy.yaml"
@@ -17,16 +17,11 @@ FAMILIES = {"psr": "PSR", "nns": "naive noise scaling", "nes": "naive epsilon sc
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Steered):
     """One setting: a sampler of SAMPLERS and how it is steered."""
 
     sampler: str
     steering: Steering = STOCK
-
-    @property
-    def is_stock(self) -> bool:
-        """True for a row without steering."""
-        return self.steering.is_identity
 
     @property
     def name(self) -> str:

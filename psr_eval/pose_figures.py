@@ -63,7 +63,7 @@ def _lines(axes: Any, found: Sequence[Result], comparison: Comparison) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     for formatted in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        formatted(lambda value, _: f"{value:.3g}")
+        formatted(lambda value, _: f"{value:.4g}")
     axes.tick_params(axis="y", which="both", labelsize=8)
     axes.xaxis.set_minor_locator(NullLocator())
     ticks = sorted({each.row.steering.k for each in found})

@@ -12,14 +12,14 @@ import torch
 
 from psr_core.so3_diffusion import Steps, power_steps, reference_steps, sample_so3
 from psr_core.steering import Steering
-from psr_eval.yaml_rows import STOCK, check_baseline, check_fields, read_yaml_rows, steerings
+from psr_eval.yaml_rows import STOCK, Steered, check_baseline, check_fields, read_yaml_rows, steerings
 
 INDEXING = {"correct": power_steps, "upstream": reference_steps}
 EXAMPLE = "config/reproduce/pose.yaml"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Steered):
     """One setting: so many steps, their injected share of noise (eta), how they are steered, how levels are indexed.
 
     indexing: "correct", or "upstream" as liepose-diffusion has it (psr_core.so3_diffusion.reference_steps).
@@ -29,16 +29,6 @@ class Row:
     eta: float = 1.0
     steering: Steering = STOCK
     indexing: str = "correct"
-
-    @property
-    def is_stock(self) -> bool:
-        """True for a row without steering."""
-        return self.steering.is_identity
-
-    @property
-    def is_psr(self) -> bool:
-        """True for a row that PSR steers."""
-        return self.steering.method == "psr" and not self.is_stock
 
     @property
     def unsteered(self) -> Row:

@@ -15,6 +15,22 @@ Row = TypeVar("Row")
 STOCK = Steering(method="none")
 
 
+class Steered:
+    """What the rows of every table have: a steering, STOCK for none."""
+
+    steering: Steering
+
+    @property
+    def is_stock(self) -> bool:
+        """True for a row without steering."""
+        return self.steering.is_identity
+
+    @property
+    def is_psr(self) -> bool:
+        """True for a row that PSR steers."""
+        return self.steering.method == "psr" and not self.is_stock
+
+
 def read_yaml_rows(path: Path, make: Callable[[Any], Iterable[Row]], example: str) -> list[Row]:
     """What `make` makes of the entries, in their order. example: a file to point to where this one is of another form.
 
