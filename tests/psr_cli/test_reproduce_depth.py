@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from psr_cli.main import main
+from tests.interruption import interrupt_after
 from tests.psr_eval.depth_rooms import write_test_rooms
 from tests.tiny_pipelines import tiny_marigold
 
@@ -52,19 +53,9 @@ def test_writes_the_table_and_the_pictures(reproduce, tmp_path, capsys):
 
 
 def test_goes_on_where_it_was_interrupted_and_ends_with_the_same_table(reproduce, tmp_path, monkeypatch, capsys):
-    from psr_eval.kept import KeptResults
-
     (tmp_path / "rows.yaml").write_text("rows: [{sampler: ddim}, {sampler: ddpm}]")
-    add, added = KeptResults.add, []
-
-    def interrupted(self, settings, result):
-        if len(added) == 3:
-            raise KeyboardInterrupt
-        added.append(settings["image"])
-        add(self, settings, result)
-
     with monkeypatch.context() as patch:
-        patch.setattr(KeptResults, "add", interrupted)
+        interrupt_after(3, patch)
         assert reproduce("--images 2") == 130
     assert "interrupted: out keeps what was measured" in capsys.readouterr().err
     assert not (tmp_path / "out" / "table.md").exists()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from psr_cli.main import main
-from psr_eval.kept import KeptResults
 from psr_perception.pose.checkpoint import save_pose_network
 from psr_perception.pose.network import PoseConfig, PoseNetwork
+from tests.interruption import interrupt_after
 
 ROWS = """
 rows:
@@ -53,16 +53,8 @@ def test_writes_the_tables_and_the_pictures(reproduce, tmp_path, capsys):
 
 def test_goes_on_where_it_was_interrupted_and_ends_with_the_same_table(reproduce, tmp_path, monkeypatch, capsys):
     (tmp_path / "rows.yaml").write_text("rows: [{steps: 2}, {steps: 1}]")
-    add, added = KeptResults.add, []
-
-    def interrupted(self, settings, result):
-        if len(added) == 3:
-            raise KeyboardInterrupt
-        added.append(settings["images"])
-        add(self, settings, result)
-
     with monkeypatch.context() as patch:
-        patch.setattr(KeptResults, "add", interrupted)
+        interrupt_after(3, patch)
         assert reproduce("--batch-size 2") == 130
     assert "interrupted: out keeps what was measured" in capsys.readouterr().err
     assert not (tmp_path / "out" / "table.md").exists()
