@@ -33,7 +33,10 @@ def add_parser(subjects: Any) -> None:
     depth.add_argument("--lr", type=float, default=5e-4, help="learning rate after the warm-up")
     depth.add_argument("--warmup-steps", type=int, default=300)
     depth.add_argument(
-        "--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the arithmetic while learning"
+        "--precision",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="of the arithmetic while learning; auto is bfloat16 where the device computes in it",
     )
     depth.add_argument("--seed", type=int, default=0)
     depth.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
@@ -44,14 +47,16 @@ def add_parser(subjects: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
     from psr_cli.stop_request import StopRequest
-    from psr_core.devices import torch_device
+    from psr_core.devices import precision_on, torch_device
     from psr_core.files import git_revision
     from psr_core.training_run import TrainingRun
     from psr_perception.depth.autoencoder_training import AutoencoderSettings
     from psr_perception.depth.model_training import PIPELINE, DepthModelTraining
     from psr_perception.depth.training_settings import DepthTrainSettings
 
-    common = {name: getattr(args, name) for name in ("batch_size", "lr", "warmup_steps", "precision", "seed")}
+    device = torch_device(args.device)
+    common = {name: getattr(args, name) for name in ("batch_size", "lr", "warmup_steps", "seed")}
+    common["precision"] = precision_on(device, args.precision)
     settings = (
         AutoencoderSettings(steps=args.autoencoder_steps, crop=args.crop, **common),
         DepthTrainSettings(steps=args.steps, **common),
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         autoencoder_channels=args.autoencoder_channels,
         unet_channels=args.unet_channels,
         unet_layers=args.unet_layers,
-        device=torch_device(args.device),
+        device=device,
         resume=args.resume,
     )
     print(f"{len(training.images)} images to train on, {len(training.judged)} held out", flush=True)

@@ -47,7 +47,10 @@ def add_parser(subjects: Any) -> None:
     pose.add_argument("--lr", type=float, default=3e-4, help="learning rate after the warm-up")
     pose.add_argument("--warmup-steps", type=int, default=500)
     pose.add_argument(
-        "--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the arithmetic while learning"
+        "--precision",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="of the arithmetic while learning; auto is bfloat16 where the device computes in it",
     )
     pose.add_argument("--seed", type=int, default=0)
     pose.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     from psr_cli.graph import suite_root
     from psr_cli.stop_request import StopRequest
-    from psr_core.devices import set_threads, torch_device
+    from psr_core.devices import precision_on, set_threads, torch_device
     from psr_core.files import git_revision
     from psr_core.training_run import TrainingRun
     from psr_eval.pose_samples import RenderedImages, mean_error
@@ -73,9 +76,11 @@ def run(args: argparse.Namespace) -> int:
     config = _config(args)
     judged = RenderedImages(args.shapes, JUDGED, suite_root() / "config" / "symmetries", first=JUDGED_FROM)
     pictures = RenderedSolids(args.shapes, config.image_size)
-    same = ("steps", "batch_size", "noises", "lr", "warmup_steps", "precision", "seed")
-    settings = PoseTrainSettings(**{name: getattr(args, name) for name in same})
-    trainer = PoseTrainer(config, settings, pictures, pictures, torch_device(args.device))
+    same = ("steps", "batch_size", "noises", "lr", "warmup_steps", "seed")
+    device = torch_device(args.device)
+    precision = precision_on(device, args.precision)
+    settings = PoseTrainSettings(precision=precision, **{name: getattr(args, name) for name in same})
+    trainer = PoseTrainer(config, settings, pictures, pictures, device)
     parameters = sum(p.numel() for p in trainer.network.parameters())
     print(f"{parameters / 1e6:.2f} M parameters, {', '.join(args.shapes)} at {config.image_size} pixels", flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +28,19 @@ def lower_precision(device: torch.device, precision: str) -> contextlib.Abstract
     On processors with bfloat16 matrix units a training step takes half the time or less.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """The precision named, for "auto" bfloat16 where the device computes in it, else float32.
+
+    Emulated on a processor, bfloat16 takes many times as long as float32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
 
 
 def require_precision(precision: str) -> None:

@@ -43,8 +43,8 @@ class DepthModelTraining:
         card: Mapping[str, Any],
         *,
         resolution: int = 128,
-        autoencoder_channels: tuple[int, ...] = (32, 48, 64),
-        unet_channels: tuple[int, ...] = (64, 96, 128),
+        autoencoder_channels: tuple[int, ...] = (16, 32, 64),
+        unet_channels: tuple[int, ...] = (32, 64, 128),
         unet_layers: int = 1,
         device: torch.device | str = "cpu",
         resume: bool = False,
@@ -82,11 +82,14 @@ class DepthModelTraining:
         return train(run)
 
     def _scaled_latents(self, vae: AutoencoderKL, settings: DepthTrainSettings) -> tuple[Latents, Latents]:
-        """Of the images to learn from and of those to judge by; the autoencoder's scaling factor is set to fit."""
-        coded = [latents_of(vae, images, settings) for images in (self.images, self.judged)]
+        """Of the images to learn from, mirrored ones too, and of those to judge by; the autoencoder's scaling factor is
+        set to fit."""
+        sets = (self.images, self.images.mirrored(), self.judged)
+        coded = [latents_of(vae, images, settings) for images in sets]
         scale = float(1 / coded[0][1].float().std())
         vae.register_to_config(scaling_factor=scale)
-        learned, judged = ((image * scale, depth * scale) for image, depth in coded)
+        plain, mirrored, judged = ((image * scale, depth * scale) for image, depth in coded)
+        learned = torch.cat([plain[0], mirrored[0]]), torch.cat([plain[1], mirrored[1]])
         return learned, judged
 
     def _save_pipeline(self, vae: AutoencoderKL, unet: UNet2DConditionModel, card: dict[str, Any]) -> None:

@@ -13,10 +13,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 TEXT_WIDTH = 32  # of the empty prompt's features, which carry nothing but belong to the form
 LATENT_CHANNELS = 4
-GROUPS = 16
+GROUPS = 8
 
 
-def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL:
+def small_autoencoder(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
     """A VAE with random weights whose latents have 1 / 2**(len(channels) - 1) of the image's sides, 4 channels."""
     levels = len(channels)
     return AutoencoderKL(
@@ -31,7 +31,7 @@ def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL
     )
 
 
-def small_unet(channels: tuple[int, ...] = (64, 96, 128), layers: int = 1) -> UNet2DConditionModel:
+def small_unet(channels: tuple[int, ...] = (32, 64, 128), layers: int = 1) -> UNet2DConditionModel:
     """A denoiser with random weights: image latents and noisy depth latents in, v of the depth latents out.
 
     Only the coarsest level, of 1 / 2**(len(channels) - 1) of the latents' sides, attends to everything in the picture:

@@ -29,6 +29,10 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def mirrored(self) -> TrainingImages:
+        """The same, left and right exchanged."""
+        return TrainingImages(self.rgb.flip(-1), self.depth.flip(-1))
+
     def colours(self, index: Tensor) -> Tensor:
         """Images (B, 3, H, W) float32 in [-1, 1], as the autoencoder takes them."""
         return self.rgb[index].float() / 127.5 - 1

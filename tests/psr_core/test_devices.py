@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from psr_core.devices import set_threads, torch_device
+from psr_core.devices import precision_on, set_threads, torch_device
 
 
 def test_the_cpu_is_always_there():
@@ -34,3 +36,17 @@ def test_threads_are_set_or_left():
         torch.set_num_threads(before)
     with pytest.raises(ValueError, match="threads is 0, expected 1 or more"):
         set_threads(0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fma avx2", "float32"), ("avx512f avx512_bf16", "bfloat16"), ("amx_bf16 amx_tile", "bfloat16")],
+)
+def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(flags, expected, monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda self: f"flags : {flags}\n")
+    assert precision_on(torch.device("cpu"), "auto") == expected
+
+
+@pytest.mark.parametrize("asked", ["bfloat16", "float32"])
+def test_a_precision_that_is_named_stays(asked):
+    assert precision_on(torch.device("cpu"), asked) == asked

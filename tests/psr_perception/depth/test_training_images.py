@@ -52,6 +52,13 @@ class TestLoading:
         assert torch.equal(images.depths(index)[:, 0], images.depth[index].float())
         assert torch.equal(((images.colours(index) + 1) * 127.5).round().byte(), images.rgb[index])
 
+    def test_mirrored_ones_are_the_same_from_the_other_side(self, tmp_path):
+        images, _ = load_training_images(write_rooms(tmp_path, 4), 32, 4)
+        mirrored = images.mirrored()
+        assert torch.equal(mirrored.rgb[..., 0], images.rgb[..., -1])
+        assert torch.equal(mirrored.depth[..., 3], images.depth[..., -4])
+        assert torch.equal(mirrored.mirrored().depth, images.depth)
+
     def test_images_are_scaled(self, tmp_path):
         images, _ = load_training_images(write_rooms(tmp_path, 4), 16, 4)
         assert images.rgb.shape[2:] == (12, 16)
