@@ -1,4 +1,4 @@
-"""`psr bench policy|steering|depth|transport`: timings on this machine, settings side by side in one run."""
+"""`psr bench policy|steering|depth|depth-node|transport`: timings on this machine, settings side by side in one run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     depth.add_argument("--dtype", default="float32", help="float32, bfloat16 or, on a GPU, float16")
     depth.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     depth.set_defaults(run=run_depth)
+    node = kinds.add_parser("depth-node", help="what the depth node adds to the bare pipeline")
+    node.add_argument("--checkpoint", default="models/depth", help="folder or hub id (default: models/depth)")
+    node.add_argument("--resolutions", type=_integers, default=(128, 320), help="longer sides, pixels")
+    node.add_argument("--repeats", type=int, default=20, help="frames per resolution (default: 20)")
+    node.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    node.set_defaults(run=run_depth_node)
     transport = kinds.add_parser(
         "transport", help="images between two processes, under the shipped and the default settings"
     )
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
-    for kind in (policy, steering, depth, transport):
+    for kind in (policy, steering, depth, node, transport):
         kind.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
 
@@ -94,6 +100,38 @@ def run_depth(args: argparse.Namespace) -> int:
         threads=args.threads,
         report=show,
     )
+    _write(args.out, {"machine": machine(), "timings": [asdict(timing) for timing in timings]})
+    return 0
+
+
+def run_depth_node(args: argparse.Namespace) -> int:
+    import os
+
+    import numpy as np
+
+    from psr_cli.demo import free_domain
+    from psr_cli.graph import load_graph
+
+    if args.repeats < 1:
+        raise ValueError(f"--repeats is {args.repeats}, expected 1 or more")
+    own = {"ROS_DOMAIN_ID": str(free_domain(os.getpid())), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    for name, value in {**own, **load_graph("sim").resolve({}).environment}.items():
+        os.environ.setdefault(name, str(value))
+
+    from psr_eval.bench import machine
+    from psr_eval.bench_depth_node import bench_depth_node
+
+    print(f"{machine()}, {args.threads} torch thread(s) in each process; {args.checkpoint}; medians of {args.repeats}")
+    timings = []
+    for resolution in args.resolutions:
+        timing = bench_depth_node(args.checkpoint, os.environ, resolution, args.repeats, args.threads)
+        pipeline, node, round_trip = map(np.median, (timing.pipeline, timing.node, timing.round_trip))
+        print(
+            f"{resolution} px  pipeline {pipeline:7.1f} ms  node {node:7.1f} ms ({timing.overhead:+.1%})  from sending "
+            f"the image to having the map {round_trip:7.1f} ms",
+            flush=True,
+        )
+        timings.append(timing)
     _write(args.out, {"machine": machine(), "timings": [asdict(timing) for timing in timings]})
     return 0
 

@@ -14,6 +14,15 @@ from psr_cli.up import episode_progress, summary
 from psr_cli.watch import NodeDied, Watch, supervise, wait_until_ready, watched_session
 from psr_core.steering import Steering
 
+# What a node's checkpoint must hold, and what to do where it does not.
+MODELS = {
+    "policy": ("policy.safetensors", "name the folder of a policy with --checkpoint, or make one: psr train policy"),
+    "depth": (
+        "model_index.json",
+        "name the folder of a pipeline with --depth-checkpoint, or make one: psr train depth",
+    ),
+}
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -25,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--sigma", type=float, default=0.1, help="assumed spread of a mode (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=100_000, help="first initial state (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, help="policy to run (default: models/lift_unet)")
+    parser.add_argument("--depth-checkpoint", type=Path, help="depth pipeline to run (default: models/depth)")
     parser.set_defaults(run=run)
 
 
@@ -38,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
         "camera_episodes": "1",
         "k": "1.0",
         "sigma": str(args.sigma),
+        "depth": "true",
     }
-    if args.checkpoint:
-        values["checkpoint"] = str(args.checkpoint)
+    given = {"checkpoint": args.checkpoint, "depth_checkpoint": args.depth_checkpoint}
+    values |= {name: str(folder) for name, folder in given.items() if folder}
     plan = load_graph("sim").resolve(values)
     check_checkpoint(plan)
     Steering(k=args.k, sigma=args.sigma)  # raises now, not when it is k's turn
@@ -85,13 +96,13 @@ def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes
 
 
 def check_checkpoint(plan: Plan) -> None:
-    """Raises FileNotFoundError when there are no weights where the policy will look for them."""
+    """Raises FileNotFoundError when there is no model where a node will look for it."""
     for node in plan.nodes:
-        weights = Path(str(node.parameters.get("checkpoint", ""))) / "policy.safetensors"
-        if "checkpoint" in node.parameters and not weights.is_file():
-            raise FileNotFoundError(
-                f"no {weights}; name the folder of a policy with --checkpoint, or make one: psr train"
-            )
+        if node.name in MODELS:
+            file, cure = MODELS[node.name]
+            model = Path(str(node.parameters["checkpoint"])) / file
+            if not model.is_file():
+                raise FileNotFoundError(f"no {model}; {cure}")
 
 
 def keep_older(folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ import argparse
 import importlib
 
 # Each is a module psr_cli.reproduce_<name> with add_parser(subparsers), which says how to run it.
-KINDS = ("toy", "image", "integrators", "depth", "pose", "rotations", "policy", "grades")
+KINDS = ("toy", "image", "integrators", "depth", "sparse-depth", "pose", "rotations", "policy", "grades")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,4 +14,4 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(run=lambda _: parser.print_help() or 2)
     kinds = parser.add_subparsers(metavar="KIND")
     for name in KINDS:
-        importlib.import_module(f"psr_cli.reproduce_{name}").add_parser(kinds)
+        importlib.import_module(f"psr_cli.reproduce_{name.replace('-', '_')}").add_parser(kinds)

@@ -25,11 +25,12 @@ def add_parser(subjects: Any) -> None:
     depth.add_argument("--resolution", type=int, default=128, help="pixels of the images' longer side")
     depth.add_argument("--autoencoder-channels", type=_integers, default=(32, 48, 64), help="of each level")
     depth.add_argument("--autoencoder-steps", type=int, default=6000, help="optimiser steps of the autoencoder")
+    depth.add_argument("--autoencoder-batch-size", type=int, default=16, help="crops it learns from in a step")
     depth.add_argument("--crop", type=int, default=96, help="side in pixels of the squares the autoencoder learns from")
-    depth.add_argument("--unet-channels", type=_integers, default=(64, 96, 128), help="of each level")
+    depth.add_argument("--unet-channels", type=_integers, default=(32, 64, 128), help="of each level")
     depth.add_argument("--unet-layers", type=int, default=1, help="residual blocks of a level")
     depth.add_argument("--steps", type=int, default=20000, help="optimiser steps of the denoiser")
-    depth.add_argument("--batch-size", type=int, default=16)
+    depth.add_argument("--batch-size", type=int, default=16, help="images the denoiser learns from in a step")
     depth.add_argument("--lr", type=float, default=5e-4, help="learning rate after the warm-up")
     depth.add_argument("--warmup-steps", type=int, default=300)
     depth.add_argument(
@@ -55,11 +56,13 @@ def run(args: argparse.Namespace) -> int:
     from psr_perception.depth.training_settings import DepthTrainSettings
 
     device = torch_device(args.device)
-    common = {name: getattr(args, name) for name in ("batch_size", "lr", "warmup_steps", "seed")}
+    common = {name: getattr(args, name) for name in ("lr", "warmup_steps", "seed")}
     common["precision"] = precision_on(device, args.precision)
     settings = (
-        AutoencoderSettings(steps=args.autoencoder_steps, crop=args.crop, **common),
-        DepthTrainSettings(steps=args.steps, **common),
+        AutoencoderSettings(
+            steps=args.autoencoder_steps, batch_size=args.autoencoder_batch_size, crop=args.crop, **common
+        ),
+        DepthTrainSettings(steps=args.steps, batch_size=args.batch_size, **common),
     )
     training = DepthModelTraining(
         args.data,

@@ -63,6 +63,27 @@ def paired_bootstrap(
     return float(difference.mean()), float(low), float(high)
 
 
+def bootstrap_ratio(
+    x: ArrayLike, y: ArrayLike, seed: int = 0, n: int = 10_000, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Ratio of the means, mean(y) / mean(x), with a paired bootstrap percentile interval: (ratio, low, high).
+
+    x, y: shape (pairs,), finite numbers, those of x positive; row i of both belongs together. Otherwise as
+    paired_bootstrap.
+    """
+    base, other = _vector("x", x), _vector("y", y)
+    if base.shape != other.shape or base.size == 0 or n < 1 or not (base > 0).all():
+        raise ValueError(
+            f"x and y have shapes {base.shape} and {other.shape} and n is {n}, expected pairs with x above 0, and n of "
+            "at least 1"
+        )
+    rng = np.random.default_rng(seed)
+    drawn = [rng.integers(0, base.size, base.size) for _ in range(n)]
+    ratios = [other[rows].mean() / base[rows].mean() for rows in drawn]
+    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(other.mean() / base.mean()), float(low), float(high)
+
+
 def _vector(name: str, values: ArrayLike) -> NDArray[Any]:
     vector = np.asarray(values, dtype=np.float64)
     if vector.ndim != 1 or not np.isfinite(vector).all():

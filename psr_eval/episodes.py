@@ -153,7 +153,7 @@ def read_contents(path: Path | str) -> BagContents:
 
 
 def _episode(bag: Path, raw: RawMessage, message: Any) -> Episode:
-    steering = _steering(message.steering) if message.chunks else None
+    steering = steering_of(message.steering) if message.chunks else None
     return Episode(
         bag=bag,
         setting=Setting(
@@ -192,14 +192,15 @@ def _chunk(raw: RawMessage, message: Any) -> Chunk:
         session=message.session,
         episode=message.episode,
         step=message.step,
-        steering=_steering(message.steering),
+        steering=steering_of(message.steering),
         sampling_started=_nanoseconds(message.sampling_started),
         latency=_nanoseconds(message.latency) / 1e9,
         publish_time=raw.publish_time,
     )
 
 
-def _steering(message: Any) -> Steering:
+def steering_of(message: Any) -> Steering:
+    """What a psr_interfaces/Steering message says."""
     return Steering(**{name: getattr(message, name) for name in Steering.__dataclass_fields__})
 
 

@@ -73,7 +73,11 @@ class Recorder(SuiteNode):
         self.declare(
             "topics", TOPICS, "Topics to record: name:type, or a name whose type is looked up; * stands for anything."
         )
-        self.declare("camera_topics", CAMERA_TOPICS, "Topics to record for the first camera_episodes episodes only.")
+        self.declare(
+            "camera_topics",
+            CAMERA_TOPICS,
+            "Topics to record for the first camera_episodes episodes only; empty names are left out.",
+        )
         self.declare(
             "camera_episodes", 0, "Episodes whose camera_topics are recorded; -1: all of them.", bounds=(-1, 2**31 - 1)
         )
@@ -83,7 +87,7 @@ class Recorder(SuiteNode):
     def configure(self) -> None:
         cameras = self.parameter("camera_topics") if self.parameter("camera_episodes") else []
         sources = [_source(entry) for entry in self.parameter("topics")]
-        sources += [_source(entry, camera=True, reliability=self.parameter("camera_reliability")) for entry in cameras]
+        sources += [_source(entry, True, self.parameter("camera_reliability")) for entry in cameras if entry]
         for source in sources:
             if source.type:
                 message_class(source.type), definition(source.type)  # raise here rather than in the middle of a run

@@ -10,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from psr_eval import charts
+from psr_eval.depth_views import find_views, picture, sentence
 from psr_eval.environment import environment
 from psr_eval.episodes import BagContents
 from psr_eval.score_table import by_kind, milliseconds, percent
@@ -46,6 +47,7 @@ def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = Non
         _success(scores),
         _compared(scores.comparisons),
         _film(video),
+        _depth(bags),
         _latencies(scores),
         _turns(changes),
         _notes(scores.notes),
@@ -152,6 +154,18 @@ def _film(video: Path | None) -> str:
         '<div class="film"><figure style="margin:0"><video controls muted loop playsinline preload="metadata" '
         f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
         '<p class="soft">The first filmed episode, at the speed of the robot.</p>',
+    )
+
+
+def _depth(bags: Sequence[BagContents]) -> str:
+    views = find_views(bags)
+    if not views:
+        return ""
+    encoded = base64.b64encode(picture(views)).decode()
+    return _section(
+        "Depth from the camera",
+        f'<img class="wide" src="data:image/png;base64,{encoded}" alt="estimated and true depth">'
+        f'<p class="soft">{escape(sentence(views))}</p>',
     )
 
 

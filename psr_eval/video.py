@@ -40,8 +40,8 @@ class Film:
         for raw in BagReader(self.episode.bag).messages([IMAGE]):
             if raw.topic == self.topic and self.begin <= raw.publish_time <= self.end:
                 message = decode(raw)
-                if _stamp(message) in self.captions:
-                    yield _stamp(message), rgb(message)
+                if stamp_of(message) in self.captions:
+                    yield stamp_of(message), rgb(message)
 
 
 def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
@@ -85,12 +85,12 @@ def find_film(bag: BagContents) -> Film | None:
         if raw.type == STATE:
             states.append((raw.publish_time, message))
         elif message.encoding in _TO_RGB:
-            stamps.setdefault(raw.topic, []).append((_stamp(message), raw.publish_time))
+            stamps.setdefault(raw.topic, []).append((stamp_of(message), raw.publish_time))
     if not stamps:
         return None
     begin = 0
     for episode in bag.episodes:
-        own = {_stamp(s): s.step for time, s in states if begin < time <= episode.publish_time and _of(s, episode)}
+        own = {stamp_of(s): s.step for time, s in states if begin < time <= episode.publish_time and _of(s, episode)}
         for topic, images in stamps.items():
             filmed = [stamp for stamp, time in images if begin < time <= episode.publish_time and stamp in own]
             if len(set(filmed)) >= 2:
@@ -170,5 +170,6 @@ def _of(state: Any, episode: Episode) -> bool:
     return bool(state.episode == episode.episode and state.seed == episode.seed)
 
 
-def _stamp(message: Any) -> int:
+def stamp_of(message: Any) -> int:
+    """Of a message with a header, ns."""
     return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from psr_perception.depth.camera import Camera
 from psr_perception.depth.frames import NANOSECONDS
+from psr_perception.depth.local_fit import local_depth
 from psr_perception.depth.sparse_fit import SparseFit, fit_sparse, points_of
 
 Array = NDArray[Any]
 SOURCES = ("none", "parameters", "depth", "points")
+FITS = ("global", "local")
 KEPT = 10  # sparse messages
 
 
@@ -26,7 +28,8 @@ class MetricSettings:
 
     source: none: not at all; parameters: scale * relative + shift; depth, points: fitted to sparse depth. scale > 0 and
     shift: metres. max_age: seconds between an image and the sparse depth fitted to it, at most. points: of the sparse
-    depth so many are fitted, drawn at random but always alike; 0: all. min_depth, max_depth: metres; what lies outside
+    depth so many are fitted, drawn at random but always alike; 0: all. fit: global: one scale and one shift for the
+    image; local: beyond them, drawn to the points that agree. min_depth, max_depth: metres; what lies outside
     becomes NaN.
     """
 
@@ -35,12 +38,15 @@ class MetricSettings:
     shift: float = 0.0
     max_age: float = 0.5
     points: int = 0
+    fit: str = "local"
     min_depth: float = 0.1
     max_depth: float = 100.0
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise ValueError(f"metric_source is {self.source!r}, expected one of: {', '.join(SOURCES)}")
+        if self.fit not in FITS:
+            raise ValueError(f"sparse_fit is {self.fit!r}, expected one of: {', '.join(FITS)}")
         if self.source == "parameters" and not self.scale > 0:
             raise ValueError(f"scale is {self.scale:g}, expected metres above 0 with metric_source 'parameters'")
         if not 0 <= self.min_depth < self.max_depth:
@@ -125,13 +131,14 @@ def metric_depth(
 
     A fit that is refused, or not good, makes no depth.
     """
-    fit = None
+    fit, points = None, np.empty((0, 3))
     scale, shift = settings.scale, settings.shift
     if settings.source == "none":
         return MetricDepth()
     if settings.source != "parameters":
         try:
-            fit = fit_sparse(relative, _points(buffer, stamp, frame, camera, settings))
+            points = _points(buffer, stamp, frame, camera, settings)
+            fit = fit_sparse(relative, points)
         except ValueError as error:
             return MetricDepth(problem=f"no metric depth: {error}")
         scale, shift = fit.scale, fit.shift
@@ -144,7 +151,10 @@ def metric_depth(
                 shift,
                 fit,
             )
-    depth = (scale * relative.astype(np.float64) + shift).astype(np.float32)
+    if fit is not None and settings.fit == "local":
+        depth = local_depth(relative, points, fit)
+    else:
+        depth = (scale * relative.astype(np.float64) + shift).astype(np.float32)
     depth[~((depth > 0) & (depth >= settings.min_depth) & (depth <= settings.max_depth))] = np.nan
     if np.isnan(depth).all():
         problem = f"no metric depth: no pixel lies within {settings.min_depth:g} to {settings.max_depth:g} m"

@@ -7,7 +7,7 @@ from typing import Any
 
 from psr_core.steering import Steering
 from psr_perception.depth.loading import DTYPES
-from psr_perception.depth.metric import SOURCES, MetricSettings
+from psr_perception.depth.metric import FITS, SOURCES, MetricSettings
 from psr_perception.depth.outputs import COLORMAPS
 from psr_perception.depth.runner import NOISES, DepthRequest
 from psr_perception.depth.settings import DepthSettings
@@ -50,6 +50,8 @@ def declare_parameters(declare: Callable[..., Any]) -> None:
     live("shift", 0.0, "Metres at relative depth 0, with metric_source parameters.", bounds=(-1e6, 1e6))
     live("sparse_max_age", 0.5, "Seconds between an image and the sparse depth used, at most.", bounds=(0.0, 3600.0))
     live("sparse_points", 5000, "Of the sparse depth fit so many points only; 0: all.", bounds=(0, 10_000_000))
+    fit = "global: one scale and one shift for the image; local: beyond them, drawn to the sparse points that agree."
+    live("sparse_fit", "local", fit, choices=FITS)
     live("min_depth", 0.1, "Metres; nearer pixels of ~/depth become NaN.", bounds=(0.0, 1e6))
     live("max_depth", 100.0, "Metres; farther pixels of ~/depth become NaN.", bounds=(0.0, 1e6))
 
@@ -72,6 +74,7 @@ def request_of(value: Callable[[str], Any], checkpoint: DepthSettings, steering:
         shift=value("shift"),
         max_age=value("sparse_max_age"),
         points=value("sparse_points"),
+        fit=value("sparse_fit"),
         min_depth=value("min_depth"),
         max_depth=value("max_depth"),
     )

@@ -16,7 +16,7 @@ LATENT_CHANNELS = 4
 GROUPS = 8
 
 
-def small_autoencoder(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
+def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL:
     """A VAE with random weights whose latents have 1 / 2**(len(channels) - 1) of the image's sides, 4 channels."""
     levels = len(channels)
     return AutoencoderKL(

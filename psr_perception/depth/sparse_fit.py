@@ -84,7 +84,9 @@ def fit_sparse(relative: Array, points: Array, threshold: float = 0.2, seed: int
     """
     if not threshold > 0:
         raise ValueError(f"threshold is {threshold}, expected a relative error above 0")
-    x, depth = _pairs(relative, points)
+    _, x, depth = usable_points(relative, points)
+    if len(x) < MIN_POINTS:
+        raise FitRefused("too few points", f"{len(x)} are valid, expected {MIN_POINTS} or more")
     map_spread = float(relative[np.isfinite(relative)].std())
     _require_spread(x, map_spread)
     scale, shift = _best_line(x, depth, threshold, np.random.default_rng(seed))
@@ -130,22 +132,22 @@ def _valid(depth: Array) -> Array:
     return valid
 
 
-def _pairs(relative: Array, points: Array) -> tuple[Array, Array]:
-    """Relative and metric depth (N,), float64, of the points that can be used."""
+def usable_points(relative: Array, points: Array) -> tuple[Array, Array, Array]:
+    """Of the points inside the map with valid depth: row and column (N, 2), relative and metric depth (N,), float64.
+
+    Raises FitRefused when there is none, ValueError on other shapes; relative and points as fit_sparse has them.
+    """
     if relative.ndim != 2 or points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"relative is {relative.shape} and points {points.shape}, expected (H, W) and (N, 3)")
     points = np.asarray(points, np.float64)
     points = points[_valid(points[:, 2]) & np.isfinite(points).all(axis=1)]
     pixels = np.rint(points[:, :2]).astype(np.int64)
     inside = ((pixels >= 0) & (pixels < relative.shape)).all(axis=1)
-    x, depth = relative[tuple(pixels[inside].T)].astype(np.float64), points[inside, 2]
+    points, x = points[inside], relative[tuple(pixels[inside].T)].astype(np.float64)
     finite = np.isfinite(x)
-    x, depth = x[finite], depth[finite]
-    if not len(x):
+    if not finite.any():
         raise FitRefused("no valid points", "none lies inside the image with a positive, finite depth")
-    if len(x) < MIN_POINTS:
-        raise FitRefused("too few points", f"{len(x)} are valid, expected {MIN_POINTS} or more")
-    return x, depth
+    return points[finite, :2], x[finite], points[finite, 2]
 
 
 def _require_spread(x: Array, map_spread: float) -> None:

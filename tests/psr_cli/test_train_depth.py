@@ -19,7 +19,7 @@ from tests.psr_perception.depth.made_up_rooms import write_rooms
 
 SMALL = (
     "--resolution 16 --autoencoder-channels 16,16 --autoencoder-steps 4 --crop 8 --unet-channels 16,16 --steps 4 "
-    "--batch-size 4 --warmup-steps 1"
+    "--autoencoder-batch-size 4 --batch-size 4 --warmup-steps 1"
 )
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from psr_core.statistics import mcnemar_exact, paired_bootstrap, wilson_interval
+from psr_core.statistics import bootstrap_ratio, mcnemar_exact, paired_bootstrap, wilson_interval
 
 counts = st.integers(0, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -87,3 +87,25 @@ class TestPairedBootstrap:
     def test_refuses_what_is_not_paired_and_finite(self, x, y):
         with pytest.raises(ValueError, match="expected"):
             paired_bootstrap(x, y)
+
+
+class TestBootstrapRatio:
+    @given(st.floats(0.01, 100), st.integers(2, 30))
+    def test_what_is_always_the_same_share_has_no_spread(self, share, pairs):
+        x = np.random.default_rng(pairs).uniform(1, 2, pairs)
+        assert bootstrap_ratio(x, share * x, n=50) == pytest.approx((share, share, share))
+
+    def test_its_interval_has_the_width_that_theory_gives(self):
+        """The delta method's standard error of a ratio of means."""
+        rng = np.random.default_rng(0)
+        x = rng.uniform(1, 2, 400)
+        y = 0.5 * x + rng.normal(0, 0.2, 400)
+        ratio, low, high = bootstrap_ratio(x, y)
+        error = np.std(y - ratio * x) / np.sqrt(400) / x.mean()
+        assert ratio == pytest.approx(y.mean() / x.mean())
+        assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.08)
+
+    @pytest.mark.parametrize(("x", "y"), [([], []), ([1, 2], [1]), ([0, 1], [1, 1]), ([1, np.nan], [1, 1])])
+    def test_refuses_what_has_no_ratio(self, x, y):
+        with pytest.raises(ValueError, match="expected"):
+            bootstrap_ratio(x, y)

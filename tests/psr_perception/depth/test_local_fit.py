@@ -1,0 +1,79 @@
+"""Depth drawn to sparse points: nearer to the truth than one scale and shift, and never led astray by them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from psr_perception.depth import local_fit
+from psr_perception.depth.local_fit import local_depth
+from psr_perception.depth.sparse_fit import fit_sparse, interpolate_linear, interpolate_nearest
+from tests.psr_perception.depth.test_sparse_fit import SHAPE, lidar, median_error, relative_of, room
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(seeds)
+def test_where_the_fit_is_exact_it_stays(seed):
+    rng = np.random.default_rng(seed)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng), lidar(depth, rng)
+    fit = fit_sparse(relative, points)
+    np.testing.assert_allclose(local_depth(relative, points, fit), fit.depth(relative), rtol=1e-4)
+
+
+@given(seeds, st.floats(0.05, 20))
+def test_it_scales_with_the_points(seed, scale):
+    rng = np.random.default_rng(seed)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng, outliers=0.2)
+    larger = points * [1, 1, scale]
+    one, other = (local_depth(relative, each, fit_sparse(relative, each)) for each in (points, larger))
+    np.testing.assert_allclose(other, scale * one, rtol=1e-3)
+
+
+@pytest.mark.parametrize("ripple", [0.05, 0.1, 0.15])
+@pytest.mark.parametrize("seed", range(3))
+def test_it_beats_the_fit_and_the_points_alone_by_thirty_percent(ripple, seed):
+    """The map is wrong by a smooth relative error; 200 points, 20 % of them outliers."""
+    rng = np.random.default_rng(seed)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=ripple), lidar(depth, rng, outliers=0.2)
+    fit = fit_sparse(relative, points)
+    error = median_error(local_depth(relative, points, fit), depth)
+    others = [fit.depth(relative), interpolate_nearest(points, SHAPE), interpolate_linear(points, SHAPE)]
+    assert error < 0.7 * min(median_error(other, depth) for other in others)
+
+
+def test_points_that_do_not_agree_with_the_fit_draw_nothing():
+    rng = np.random.default_rng(0)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng)
+    fit = fit_sparse(relative, points)
+    wrong = np.column_stack([points[:20, :2], 9 * points[:20, 2]])
+    np.testing.assert_array_equal(
+        local_depth(relative, np.concatenate([points, wrong]), fit), local_depth(relative, points, fit)
+    )
+    np.testing.assert_array_equal(local_depth(relative, wrong, fit), fit.depth(relative))
+
+
+def test_far_from_every_point_the_fit_holds():
+    rng = np.random.default_rng(0)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng)
+    fit = fit_sparse(relative, points)
+    corner = points[(points[:, 0] < 30) & (points[:, 1] < 30)]
+    ratio = local_depth(relative, corner, fit) / fit.depth(relative)
+    assert np.abs(ratio[:25, :25] - 1).max() > 0.03
+    np.testing.assert_allclose(ratio[-5:, -5:], 1, atol=1e-3)
+
+
+def test_more_points_than_draw_are_thinned(monkeypatch):
+    rng = np.random.default_rng(0)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng, n=400)
+    fit = fit_sparse(relative, points)
+    monkeypatch.setattr(local_fit, "POINTS", 100)
+    np.testing.assert_array_equal(local_depth(relative, points, fit), local_depth(relative, points[::4], fit))
