@@ -122,6 +122,7 @@ def _depth_info(frame: DepthFrame, header: Header, checkpoint: str) -> DepthInfo
         seed=settings.seed,
         frame_seed=frame.frame_seed,
         metric_source=request.metric.source,
+        sparse_fit=request.metric.fit if frame.metric.fit else "global",
         metric=metric.depth is not None,
         scale=metric.scale,
         shift=metric.shift,
