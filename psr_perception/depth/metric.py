@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_perception.depth.camera import Camera
-from psr_perception.depth.frames import NANOSECONDS
 from psr_perception.depth.sparse_fit import SparseFit, fit_sparse, points_of
+from psr_perception.frames import NANOSECONDS
 
 Array = NDArray[Any]
 SOURCES = ("none", "parameters", "depth", "points")

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.parameter_client import AsyncParameterClient  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from psr_core.steering import Steering  # noqa: E402
@@ -29,19 +27,24 @@ from psr_perception.depth.loading import load_depth_pipeline  # noqa: E402
 from psr_perception.depth.node import DepthNode  # noqa: E402
 from psr_perception.depth.outputs import TOPICS  # noqa: E402
 from psr_perception.depth.settings import DepthSettings  # noqa: E402
+from psr_ros import qos  # noqa: E402
 from psr_ros.images import from_image, to_image  # noqa: E402
 from psr_ros.lifecycle import ERROR, OK, WARN  # noqa: E402
 from psr_ros.messages import duration_to_seconds, steering_from_message, time_to_nanoseconds  # noqa: E402
 from psr_ros.point_clouds import cloud_positions, to_cloud  # noqa: E402
-from tests.psr_perception.depth.camera_robot import (  # noqa: E402
+from tests.psr_perception.depth.camera_robot import Robot, camera_info  # noqa: E402
+from tests.psr_perception.robot import (  # noqa: E402
     FRAME,
     HEIGHT,
     WIDTH,
-    Robot,
-    camera_info,
+    Gate,
+    ask,
+    hear,
+    parameters,
     picture,
     stamp_of,
     stamped,
+    stamps,
 )
 from tests.psr_ros.graph import ros_graph  # noqa: E402
 from tests.tiny_pipelines import tiny_marigold  # noqa: E402
@@ -67,14 +70,13 @@ def estimator(checkpoint):
 
 @pytest.fixture
 def setup(ros_domain, checkpoint):
-    """setup(listens=topics, **parameters) -> (graph, node, robot); active and connected unless told otherwise."""
+    """setup(listens=topics, **values of parameters) -> graph, node, robot; active, connected unless told otherwise."""
     with ros_graph() as graph:
 
-        def setup(wait=True, listens=("depth_relative", "info"), robot_reliability="reliable", **parameters):
-            given = {"checkpoint": str(checkpoint), "num_inference_steps": STEPS, **parameters}
-            overrides = [Parameter(name.replace("__", "."), value=value) for name, value in given.items()]
+        def setup(wait=True, listens=("depth_relative", "info"), robot_reliability="reliable", **values):
+            given = {"checkpoint": str(checkpoint), "num_inference_steps": STEPS, **values}
             robot = graph.add(Robot(listens, robot_reliability))
-            node = graph.add(DepthNode(parameter_overrides=overrides))
+            node = graph.add(DepthNode(parameter_overrides=parameters(given)))
             if wait:
                 graph.until(lambda: node.state == "active")
                 connect(graph, node, robot)
@@ -93,40 +95,10 @@ def connect(graph, node, robot):
     graph.until(lambda: all(each.get_publisher_count() for each in [*node._inputs.values(), *robot.ears.values()]))
 
 
-def ask(graph, robot, **values):
-    """Set parameters together, as another process would; returns the answer."""
-    robot.client = robot.client or AsyncParameterClient(robot, "depth")
-    client = robot.client
-    graph.until(client.services_are_ready)
-    changes = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
-    return graph.answer(client.set_parameters_atomically(changes)).result
-
-
-def hear(graph, robot, topic="info", count=1):
-    graph.until(lambda: len(robot.heard[topic]) >= count)
-    return robot.heard[topic][-1]
-
-
 def direct(estimator, number, steering=None, **settings):
     """What the bare estimator makes of picture(number)."""
     settings = DepthSettings(**{"num_inference_steps": STEPS, "processing_resolution": 0, **settings})
     return estimator.estimate(picture(number), settings, steering or Steering(), 0)
-
-
-class Gate:
-    """Stands in for the node's work: every frame waits until it is let through."""
-
-    def __init__(self, monkeypatch):
-        self._work, self.begun, self._open = depth_node.work, [], threading.Semaphore(0)
-        monkeypatch.setattr(depth_node, "work", self)
-
-    def __call__(self, job):
-        self.begun.append(time_to_nanoseconds(job.image.header.stamp))
-        assert self._open.acquire(timeout=30)
-        return self._work(job)
-
-    def open(self, count=1):
-        self._open.release(count)
 
 
 class TestMaps:
@@ -209,7 +181,7 @@ class TestSteering:
         assert steering_from_message(hear(graph, robot, "info", 2).steering) == SHARP
 
     def test_turned_while_a_frame_waits_is_in_that_frame(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
+        gate = Gate(monkeypatch, depth_node)
         graph, node, robot = setup()
         robot.show(1)
         graph.until(lambda: gate.begun)
@@ -270,7 +242,7 @@ class TestSteering:
 
 class TestNewestFrame:
     def test_wins_and_the_others_are_counted(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
+        gate = Gate(monkeypatch, depth_node)
         graph, node, robot = setup()
         robot.show(1)
         graph.until(lambda: gate.begun)
@@ -279,7 +251,7 @@ class TestNewestFrame:
             graph.until(lambda number=number: self.waiting(node) == stamp_of(number))
         gate.open(2)
         hear(graph, robot, count=2)
-        assert [time_to_nanoseconds(info.header.stamp) for info in robot.heard["info"]] == [stamp_of(1), stamp_of(6)]
+        assert stamps(robot.heard["info"]) == [stamp_of(1), stamp_of(6)]
         assert gate.begun == [stamp_of(1), stamp_of(6)]
         values = node.status().values
         assert (values["published"], values["dropped"]) == (2, 4)
@@ -290,7 +262,7 @@ class TestNewestFrame:
         return time_to_nanoseconds(waiting[0].image.header.stamp) if waiting else None
 
     def test_being_worked_on_leaves_the_node_free_to_answer(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
+        gate = Gate(monkeypatch, depth_node)
         graph, node, robot = setup()
         robot.show(1)
         graph.until(lambda: gate.begun)
@@ -306,10 +278,10 @@ class TestNewestFrame:
         robot.show(2)
         gate.open()
         hear(graph, robot)
-        assert [time_to_nanoseconds(info.header.stamp) for info in robot.heard["info"]] == [stamp_of(2)]
+        assert stamps(robot.heard["info"]) == [stamp_of(2)]
 
     def test_is_not_worked_on_when_nobody_listens(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
+        gate = Gate(monkeypatch, depth_node)
         gate.open(100)
         graph, node, robot = setup(wait=False, listens=())
         graph.until(lambda: node.state == "active")
@@ -495,7 +467,7 @@ class TestBadInput:
         assert node.status().level == OK
 
     def test_topics_that_nobody_publishes(self, setup, monkeypatch):
-        monkeypatch.setattr(depth_node.qos, "DISCOVERY", 0.1)
+        monkeypatch.setattr(qos, "DISCOVERY", 0.1)
         graph, node, robot = setup()
         robot.destroy_publisher(robot.image)
         graph.until(lambda: "nobody publishes /image" in node.status().message)
