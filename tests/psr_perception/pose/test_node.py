@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -30,15 +24,19 @@ from psr_perception.pose.outputs import TOPICS  # noqa: E402
 from psr_perception.pose.region import Region, square_picture  # noqa: E402
 from psr_perception.pose.settings import PoseSettings  # noqa: E402
 from psr_perception.pose.symmetry import named_symmetry  # noqa: E402
-from psr_ros import qos  # noqa: E402
-from psr_ros.images import from_image, to_image  # noqa: E402
+from psr_ros.images import from_image  # noqa: E402
 from psr_ros.lifecycle import ERROR, OK, WARN  # noqa: E402
 from psr_ros.messages import duration_to_seconds, steering_from_message  # noqa: E402
+from tests.psr_perception import node_behaviour  # noqa: E402
+from tests.psr_perception.node_behaviour import (  # noqa: E402
+    check_descriptions,
+    check_process,
+    check_refusals,
+    check_unconfigured,
+)
 from tests.psr_perception.pose.small_networks import random_network  # noqa: E402
 from tests.psr_perception.robot import (  # noqa: E402
     FRAME,
-    HEIGHT,
-    WIDTH,
     Gate,
     Robot,
     ask,
@@ -93,6 +91,16 @@ def connect(graph, node, robot):
     graph.until(lambda: robot.image.get_subscription_count() and robot.region.get_subscription_count())
     ears = [*node._inputs.values(), node._regions, *robot.ears.values()]
     graph.until(lambda: all(each.get_publisher_count() for each in ears))
+
+
+@pytest.fixture(name="connect")
+def _connect():
+    return connect
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    return Gate(monkeypatch, pose_node)
 
 
 def direct(estimator, number, steering=CAP, region=None, frame_seed=0, **settings):
@@ -158,12 +166,6 @@ class TestRotations:
         assert hear(graph, robot).frame_seed == stamp_of(1)
         expected = direct(estimator, 1, frame_seed=stamp_of(1)).rotations
         assert same(hear(graph, robot, "samples").poses, expected)
-
-    @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-    def test_come_of_a_camera_of_either_reliability(self, setup, reliability):
-        graph, _, robot = setup(robot_reliability=reliability, reliability=reliability)
-        robot.show(1)
-        hear(graph, robot)
 
     def test_every_output_can_be_listened_to_at_once(self, setup):
         graph, _, robot = setup(listens=tuple(TOPICS))
@@ -247,8 +249,7 @@ class TestSteering:
         assert same(hear(graph, robot, "samples", 2).poses, expected.rotations)
         assert steering_from_message(hear(graph, robot, "info", 2).steering).k == 7
 
-    def test_and_a_region_turned_while_a_frame_waits_are_in_that_frame(self, setup, monkeypatch):
-        gate = Gate(monkeypatch, pose_node)
+    def test_and_a_region_turned_while_a_frame_waits_are_in_that_frame(self, setup, gate):
         graph, node, robot = setup()
         robot.show(1)
         graph.until(lambda: gate.begun)
@@ -282,14 +283,7 @@ class TestSteering:
     )
 
     def test_or_settings_that_cannot_be_are_refused_and_the_old_ones_stay(self, setup):
-        graph, node, robot = setup(wait=False)
-        graph.until(lambda: node.state == "active")
-        before = node._request
-        for changes, reason in self.REFUSED:
-            result = ask(graph, robot, **changes)
-            assert not result.successful, changes
-            assert re.search(reason, result.reason), result.reason
-            assert node._request == before
+        check_refusals(*setup(wait=False), self.REFUSED)
 
     def test_that_diverges_is_warned_of(self, setup):
         graph, node, robot = setup(steering__cap=False, steering__k=7.0, steering__sigma=0.5)
@@ -299,52 +293,12 @@ class TestSteering:
         assert "use steering.cap true or num_inference_steps = 50" in node.status().message
 
 
-class TestNewestFrame:
-    def test_wins_and_the_others_are_counted(self, setup, monkeypatch):
-        gate = Gate(monkeypatch, pose_node)
-        graph, node, robot = setup()
-        robot.show(1)
-        graph.until(lambda: gate.begun)
-        waiting = node._worker._waiting
-        for number in (2, 3, 4):
-            robot.show(number)
-            graph.until(lambda number=number: waiting and stamps([waiting[0].image]) == [stamp_of(number)])
-        gate.open(2)
-        hear(graph, robot, count=2)
-        assert stamps(robot.heard["info"]) == [stamp_of(1), stamp_of(4)]
-        values = node.status().values
-        assert (values["published"], values["dropped"], values["drop rate"]) == (2, 2, "0.50")
-        assert float(values["latency p95 (s)"]) > 0
-
-    def test_is_not_worked_on_when_nobody_listens(self, setup, monkeypatch):
-        gate = Gate(monkeypatch, pose_node)
-        gate.open(100)
-        graph, node, robot = setup(wait=False, listens=())
-        graph.until(lambda: node.state == "active")
-        assert node.status().message == "nobody listens"
-        assert not node._inputs
-        robot.show(1)
-        robot.ears["info"] = robot.listen("info")
-        connect(graph, node, robot)
-        robot.show(2)
-        hear(graph, robot)
-        robot.destroy_subscription(robot.ears.pop("info"))
-        graph.until(lambda: not node._inputs)
-        assert gate.begun == [stamp_of(2)]
+class TestNewestFrame(node_behaviour.NewestFrame):
+    pass
 
 
-class TestBadInput:
+class TestBadInput(node_behaviour.BadImages):
     """The node says what is wrong, stays up, and goes on with the next good image."""
-
-    def test_image(self, setup):
-        graph, node, robot = setup()
-        robot.show(1, to_image(np.ones((HEIGHT, WIDTH), np.float32), "32FC1"))
-        graph.until(lambda: node.status().level == ERROR)
-        assert "no rotations: image encoding is '32FC1', expected rgb8" in node.status().message
-        robot.show(2)
-        hear(graph, robot)
-        assert node.status().level == OK
-        assert node.status().values["failed"] == 1
 
     def test_rotations_that_are_not_finite_are_never_published(self, setup):
         graph, node, robot = setup(listens=("samples", "pose", "markers", "info"))
@@ -361,13 +315,6 @@ class TestBadInput:
         robot.show(2)
         hear(graph, robot)
         assert node.status().level == OK
-
-    def test_a_topic_that_nobody_publishes(self, setup, monkeypatch):
-        monkeypatch.setattr(qos, "DISCOVERY", 0.1)
-        graph, node, robot = setup()
-        robot.destroy_publisher(robot.image)
-        graph.until(lambda: "nobody publishes /image" in node.status().message)
-        assert node.status().level == ERROR
 
 
 def other_kind(folder):
@@ -395,11 +342,7 @@ class TestConfigure:
         ],
     )
     def test_says_what_is_wrong_and_stays_unconfigured(self, setup, given, complaint):
-        graph, node, robot = setup(wait=False, **given)
-        graph.until(lambda: node.last_error)
-        assert complaint in node.last_error
-        assert node.state == "unconfigured"
-        graph.until(lambda: any(complaint in status.message and status.level == ERROR for status in robot.diagnostics))
+        check_unconfigured(*setup(wait=False, **given), complaint)
 
     @pytest.mark.parametrize(
         ("damage", "complaint"),
@@ -430,16 +373,9 @@ class TestConfigure:
 
 def test_every_parameter_explains_itself(setup):
     _, node, _ = setup(wait=False, autostart=False)
-    own = [name for name in node._parameters if name not in ("use_sim_time", "start_type_description_service")]
-    assert len(own) >= 20
-    assert [name for name in own if not node.describe_parameter(name).description] == []
+    check_descriptions(node, 20)
 
 
 def test_the_process_ends_cleanly_on_sigterm(ros_domain, checkpoint):
-    arguments = ["--ros-args", "-p", f"checkpoint:={checkpoint}", "-p", "symmetry:=cube", "-p", "steering.k:=2"]
-    command = [sys.executable, "-m", "psr_perception.pose.node", *arguments]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
-        assert any("psr k=2 σ=1 cap" in line for line in process.stderr)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+    values = {"checkpoint": checkpoint, "symmetry": "cube", "steering.k": 2}
+    check_process("psr_perception.pose.node", values, "psr k=2 σ=1 cap")
