@@ -43,6 +43,7 @@ setup(
             "psr = psr_cli.main:main",
             "policy_node = psr_policy.node:main",
             "depth_node = psr_perception.depth.node:main",
+            "pose_node = psr_perception.pose.node:main",
             "sim_bridge = sim.node:main",
             "recorder = psr_eval.recorder:main",
         ],

@@ -27,7 +27,6 @@ node's parameters stand for: they go before presets and defaults, and what is gi
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -39,27 +38,12 @@ import yaml
 
 from psr_cli.arguments import TYPES, Argument, Value, as_text
 from psr_cli.parameter_file import read_parameters
+from psr_core.suite_folder import suite_root
 
 _SUBSTITUTION = re.compile(r"\$\(([\w.]+)\)")
 _GRAPH_KEYS = {"description", "arguments", "presets", "environment", "nodes"}
 _ARGUMENT_KEYS = {"default", "description", "type", "choices"}
 _NODE_KEYS = {"name", "module", "executable", "if", "parameters", "parameter_file", "remappings"}
-
-
-def suite_root() -> Path:
-    """The folder that holds config/: the source tree, or share/psr_suite of an installation.
-
-    Raises FileNotFoundError naming the places searched.
-    """
-    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
-    places = [Path(__file__).resolve().parents[1], *(Path(prefix) / "share" / "psr_suite" for prefix in prefixes)]
-    for place in places:
-        if (place / "config" / "sim.yaml").is_file():
-            return place
-    raise FileNotFoundError(
-        f"no config/sim.yaml in any of: {', '.join(map(str, places))}; "
-        "install the suite with `pip install -e .`, or source the workspace's setup file"
-    )
 
 
 @dataclass(frozen=True)

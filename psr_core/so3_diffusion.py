@@ -10,6 +10,7 @@ whose schedule and step these are; steered as thesis, section 1.4.1, has it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -76,6 +77,39 @@ def perturb(rotations: Tensor, sigma_t: Tensor | float, noise: Tensor) -> Tensor
     return rotations @ so3.exp(scale * noise)
 
 
+def check_sampling(steering: Steering, eta: float) -> None:
+    """Raises ValueError for what sample_so3 cannot do: "nns" with eta 0 (no noise to scale), the Gaussian integrators,
+    eta outside [0, 1]."""
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}, expected 0 (deterministic) to 1 (ancestral)")
+    if steering.integrator != "plain":
+        raise ValueError(f"steering.integrator is {steering.integrator!r}, expected 'plain' on rotations; set cap")
+    if steering.method == "nns" and eta == 0:
+        raise ValueError("steering.method nns scales injected noise and eta 0 injects none; use eta 1")
+
+
+def step_gain(step: tuple[Level, Level], steering: Steering, eta: float) -> float:
+    """How far a step goes, in units of the way to the predicted clean rotation: 1 ends there, beyond 2 an offset grows.
+    The noise that the step injects is not in it."""
+    level, next_level = step
+    kept = _kept(next_level, eta * ancestral_std(level, next_level))
+    return (1 - kept / level.sigma_t) * noise_factor(level, steering, kept / level.sigma_t)
+
+
+def expected_spread(spread: float, steps: Steps, steering: Steering, eta: float) -> float:
+    """Standard deviation per axis, rad, of the samples of one mode of such a spread (rad), at most pi.
+
+    They begin with the first level's. Exact where all are small: then a mode's denoiser is linear in the offset.
+    """
+    variance = steps[0][0].sigma_t ** 2
+    for step in steps:
+        level, next_level = step
+        pull = step_gain(step, steering, eta) * level.sigma_t**2 / (spread**2 + level.sigma_t**2)
+        injected = _noise_scale(steering) * eta * ancestral_std(level, next_level)
+        variance = min(math.pi**2, (1 - pull) ** 2 * variance + injected**2)
+    return math.sqrt(variance)
+
+
 def sample_so3(
     denoiser: Denoiser, rotations: Tensor, steps: Steps, steering: Steering, eta: float, generator: so3.Generators
 ) -> Tensor:
@@ -84,20 +118,14 @@ def sample_so3(
     rotations: uniform (so3.random_rotations), or noised to the first level. eta: share of the noise that an ancestral
     step injects, 0 (deterministic) to 1; it changes no marginal. generator: source of that noise; a list has one for
     each row of the first dimension, so that a row does not depend on what stands beside it. steering: every method,
-    plain integrator; with cap no step passes the predicted clean rotation. Raises ValueError for what does not go
-    together: "nns" with eta 0 (no noise to scale), the Gaussian integrators.
+    plain integrator; with cap no step passes the predicted clean rotation. Raises ValueError as check_sampling.
     Source: liepose-diffusion, p_sample_score_fn, whose two factors about the same axis are one here.
     """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta is {eta}, expected 0 (deterministic) to 1 (ancestral)")
-    if steering.integrator != "plain":
-        raise ValueError(f"steering.integrator is {steering.integrator!r}, expected 'plain' on rotations; set cap")
-    if steering.method == "nns" and eta == 0:
-        raise ValueError("steering.method nns scales injected noise and eta 0 injects none; use eta 1")
-    noise_scale = 1 / steering.k if steering.method == "nns" else 1.0
+    check_sampling(steering, eta)
+    noise_scale = _noise_scale(steering)
     for level, next_level in steps:
         injected = eta * ancestral_std(level, next_level)
-        kept = max(0.0, next_level.sigma_t**2 - injected**2) ** 0.5  # toward the sample
+        kept = _kept(next_level, injected)
         factor = noise_factor(level, steering, kept / level.sigma_t)
         move = (kept - level.sigma_t) * factor * denoiser(rotations, level)
         rotations = rotations @ so3.exp(move)
@@ -105,3 +133,12 @@ def sample_so3(
             noise = randn_tensor(rotations.shape[:-1], generator, rotations.device, rotations.dtype)
             rotations = rotations @ so3.exp(noise_scale * injected * noise)
     return so3.project(rotations)
+
+
+def _kept(next_level: Level, injected: float) -> float:
+    """The standard deviation at the next level that is kept toward the sample, beside what is injected anew."""
+    return float(max(0.0, next_level.sigma_t**2 - injected**2) ** 0.5)
+
+
+def _noise_scale(steering: Steering) -> float:
+    return 1 / steering.k if steering.method == "nns" else 1.0

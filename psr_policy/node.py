@@ -26,12 +26,14 @@ from psr_ros import qos
 from psr_ros.lifecycle import ERROR, OK, Status, SuiteNode, run_alone
 from psr_ros.messages import (
     NANOSECONDS,
+    arrival_time,
     message_class,
     nanoseconds_to_time,
     seconds_to_duration,
     steering_to_message,
     time_to_nanoseconds,
 )
+from psr_ros.problem_log import ProblemLog
 from psr_ros.steering_parameters import SteeringParameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +53,7 @@ class PolicyNode(SuiteNode):
         super().__init__("policy", **kwargs)
         self.session = secrets.randbits(64)
         self._episode = 0
-        self._logged = ""
+        self._log = ProblemLog(self.get_logger())
         self._subscriptions_by_topic: dict[str, Any] = {}
         self._timer: Any = None
         self._chunks: Any = None
@@ -160,14 +162,14 @@ class PolicyNode(SuiteNode):
 
     def _on_observation(self, topic: str, message: Any, info: dict[str, Any]) -> None:
         stamp = time_to_nanoseconds(message.header.stamp) if hasattr(message, "header") else 0
-        self._observations.add_message(topic, stamp, message, _arrival(info))
+        self._observations.add_message(topic, stamp, message, arrival_time(info))
         self._take_ready()
 
     def _on_state(self, state: EpisodeState, info: dict[str, Any]) -> None:
         if state.status == EpisodeState.RUNNING:
             stamp = time_to_nanoseconds(state.header.stamp)
             self._observations.add_tick(
-                Tick(stamp, state.episode, state.seed, state.step, state.await_chunk), _arrival(info)
+                Tick(stamp, state.episode, state.seed, state.step, state.await_chunk), arrival_time(info)
             )
             self._take_ready()
 
@@ -197,7 +199,7 @@ class PolicyNode(SuiteNode):
         chunk = runner.step(tick, messages, age)
         if chunk is not None:
             self._publish(chunk, tick, arrival)
-        self._log_changes(runner.problem)
+        self._tell(runner.problem)
 
     def _set_dial(self, sampler: ChunkSampler) -> None:
         sampler.steering = self.steering.value
@@ -246,7 +248,7 @@ class PolicyNode(SuiteNode):
         problem = runner.problem or self._silence()
         if not problem and isinstance(self._observations, TickMatcher):
             problem = self._observations.problem(time.time_ns(), self._timeout)
-        self._log_changes(problem)
+        self._tell(problem)
         values = {
             "checkpoint": runner.sampler.policy.checkpoint_id,
             "steering": self.steering.value.label(),
@@ -276,21 +278,8 @@ class PolicyNode(SuiteNode):
                 problems.append(f"{problem} (needed for {users})")
         return "; ".join(problems)
 
-    def _log_changes(self, problem: str) -> None:
-        # A problem's numbers change from step to step; what it is about does not.
-        kind = "".join(character for character in problem if not character.isdigit())
-        if kind == self._logged:
-            return
-        self._logged = kind
-        if problem:
-            self.get_logger().error(f"no chunk: {problem}")
-        else:
-            self.get_logger().info("all is well again")
-
-
-def _arrival(info: dict[str, Any]) -> int:
-    """When a message reached this process, in ns of the wall clock; some middlewares do not say."""
-    return int(info.get("received_timestamp") or 0) or time.time_ns()
+    def _tell(self, problem: str) -> None:
+        self._log.tell(problem and f"no chunk: {problem}")
 
 
 def main() -> NoReturn:

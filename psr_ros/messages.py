@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
@@ -47,6 +49,12 @@ def seconds_to_duration(seconds: float) -> Duration:
 def duration_to_seconds(duration: Duration) -> float:
     """Seconds of a duration."""
     return float(duration.sec) + duration.nanosec / NANOSECONDS
+
+
+def arrival_time(info: Mapping[str, Any]) -> int:
+    """When a message reached this process, ns of the wall clock, by what its callback is told; some middlewares do not
+    say, then it is now."""
+    return int(info.get("received_timestamp") or 0) or time.time_ns()
 
 
 def message_class(name: str) -> type[Any]:

@@ -17,7 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERFACES = ROOT / "ros2_ws" / "src" / "psr_interfaces"
-NODES = {"depth_node", "policy_node", "sim_bridge", "recorder"}
+NODES = {"depth_node", "policy_node", "pose_node", "sim_bridge", "recorder"}
 
 # The only modules that need a ROS installation, beside psr_ros; launch_description needs ROS's launch system.
 ROS_SHELL = {
@@ -27,6 +27,13 @@ ROS_SHELL = {
     "psr_perception.depth.node",
     "psr_perception.depth.outputs",
     "psr_perception.depth.parameters",
+    "psr_perception.frame_job",
+    "psr_perception.frame_node",
+    "psr_perception.pose.detections",
+    "psr_perception.pose.jobs",
+    "psr_perception.pose.markers",
+    "psr_perception.pose.node",
+    "psr_perception.pose.outputs",
     "psr_policy.node",
     "sim.node",
     "sim.publishers",

@@ -18,8 +18,9 @@ from psr_core.scheduler_levels import refusal
 from psr_core.schedulers import steer
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
+from psr_perception.checks import check_whole
 from psr_perception.depth.loading import check_half
-from psr_perception.depth.settings import DepthSettings, check_whole
+from psr_perception.depth.settings import DepthSettings
 from psr_perception.depth.step_warnings import check_steps
 
 # The members are aligned by a search over finite differences, whose time grows with the pixels; this many are enough.

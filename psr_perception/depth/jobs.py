@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo
 
 from psr_perception.depth.outputs import calibration_of, frame_messages
-from psr_perception.depth.runner import DepthFrame, DepthRequest, DepthRunner
+from psr_perception.depth.runner import DepthFrame
+from psr_perception.frame_job import FrameJob
 from psr_ros.images import rgb_pixels
 from psr_ros.messages import time_to_nanoseconds
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One image with all that its maps follow from; arrival: ns of the wall clock."""
+class DepthJob(FrameJob):
+    """One image with its camera_info, and the colours of ~/debug."""
 
-    image: Image
     info: CameraInfo
-    arrival: int
-    session: int
-    runner: DepthRunner
-    request: Callable[[], DepthRequest]  # asked when the work begins, so that a change is in the very next frame
-    wanted: frozenset[str]
     colormap: str
 
 
-def work(job: Job) -> tuple[DepthFrame, dict[str, Any]]:
+def work(job: DepthJob) -> tuple[DepthFrame, dict[str, Any]]:
     """The maps of an image, and the messages that they make."""
     header = job.image.header
     stamp = time_to_nanoseconds(header.stamp)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_perception.depth.camera import Camera
-from psr_perception.depth.frames import NANOSECONDS
 from psr_perception.depth.local_fit import local_depth
 from psr_perception.depth.sparse_fit import SparseFit, fit_sparse, points_of
+from psr_perception.frames import NANOSECONDS
 
 Array = NDArray[Any]
 SOURCES = ("none", "parameters", "depth", "points")

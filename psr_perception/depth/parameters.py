@@ -1,4 +1,4 @@
-"""The depth node's parameters beside those of steering, and what their values ask of the estimator."""
+"""The depth node's parameters beside those of every FrameNode, and what their values ask of the estimator."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from psr_core.steering import Steering
 from psr_perception.depth.loading import DTYPES
 from psr_perception.depth.metric import FITS, SOURCES, MetricSettings
 from psr_perception.depth.outputs import COLORMAPS
-from psr_perception.depth.runner import NOISES, DepthRequest
+from psr_perception.depth.runner import DepthRequest
 from psr_perception.depth.settings import DepthSettings
 
 OUTPUT_SIZES = ("native", "processing")
 
 
 def declare_parameters(declare: Callable[..., Any]) -> None:
-    """Declare them all; declare: SuiteNode.declare."""
+    """Declare them; declare: SuiteNode.declare."""
     declare("checkpoint", "", "Folder or hub id of a Marigold depth pipeline, as diffusers saves it.")
-    declare("device", "cpu", "Where the networks run: cpu, cuda, cuda:1, ...")
     declare("dtype", "float32", "Of the networks' numbers.", choices=DTYPES)
     declare("tiny_autoencoder", "", "Folder or hub id of an AutoencoderTiny instead of the VAE: faster, less detail.")
     declare("batch_size", 1, "Ensemble members that go through the networks at a time.", bounds=(1, 100))
-    declare("threads", 0, "CPU threads of the networks; 0 leaves torch's choice.", bounds=(0, 256))
-    reliability = "Of what is subscribed to; best_effort connects to every publisher, and may lose large images."
-    declare("reliability", "reliable", reliability, choices=("reliable", "best_effort"))
 
     def live(name: str, default: Any, description: str, **limits: Any) -> None:
         declare(name, default, description, live=True, **limits)
@@ -35,9 +31,6 @@ def declare_parameters(declare: Callable[..., Any]) -> None:
     live("processing_resolution", -1, resolution, bounds=(-1, 8192))
     live("uncertainty", False, "Publish the ensemble's spread; wants an ensemble_size of 2 or more.")
     live("warm_start", 0.0, "Share of the last frame's latents to begin with, such as 0.1; 0: off.", bounds=(0.0, 0.99))
-    live("seed", 0, "Of the noise.", bounds=(0, 2**63 - 1))
-    noise = "fixed: the same at every frame, what stands still looks still; stamp: follows from the image's stamp."
-    live("noise", "fixed", noise, choices=NOISES)
     live("rectify", False, "Take lens distortion out first: for image_raw, not for image_rect.")
     size = "Of the maps. native: the image's; processing: what the networks worked on, camera_info scaled with it."
     live("output_size", "native", size, choices=OUTPUT_SIZES)

@@ -16,15 +16,15 @@ from psr_perception.depth.camera import Camera
 from psr_perception.depth.estimator import DepthEstimate, DepthEstimator
 from psr_perception.depth.metric import MetricDepth, MetricSettings, SparseBuffer, metric_depth
 from psr_perception.depth.settings import DepthSettings
+from psr_perception.frames import frame_seed
 
 WARM_UP = 64  # pixels a side
-NOISES = ("fixed", "stamp")
 
 
 @dataclass(frozen=True)
 class DepthRequest:
-    """Everything that a frame is made by. rectify: take the distortion out first. noise: "fixed" is the same noise at
-    every frame, so that what stands still looks still; "stamp" follows from the image's stamp."""
+    """Everything that a frame is made by. rectify: take the distortion out first. noise: one of NOISES, as frame_seed
+    has it."""
 
     settings: DepthSettings = field(default_factory=DepthSettings)
     steering: Steering = field(default_factory=Steering)
@@ -34,7 +34,7 @@ class DepthRequest:
 
     def frame_seed(self, stamp: int) -> int:
         """What addresses the noise of a frame, together with settings.seed."""
-        return stamp if self.noise == "stamp" and not self.settings.warm_start else 0
+        return 0 if self.settings.warm_start else frame_seed(self.noise, stamp)
 
 
 @dataclass(frozen=True, eq=False)

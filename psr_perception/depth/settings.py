@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+from psr_perception.checks import check_whole
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,3 @@ class DepthSettings:
         number = isinstance(self.warm_start, (int, float)) and not isinstance(self.warm_start, bool)
         if not (number and 0 <= self.warm_start < 1):
             raise ValueError(f"warm_start is {self.warm_start!r}, expected 0 (off) to below 1, such as 0.1")
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raises ValueError naming the field where value is no whole number from least to 2**64 - 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**64:
-        raise ValueError(f"{name} is {value!r}, expected a whole number from {least} to 2**64 - 1")

@@ -6,6 +6,7 @@ geometry_msgs/PoseWithCovariance wants them; in the object's own axes it would b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from psr_perception.pose.symmetry import Symmetry
 
 CANDIDATES = 64  # samples tried as the centre of a mode
 ITERATIONS = 10  # of a mean: from within a mode's radius it converges far sooner
+HELD = 0.5  # of the heaviest mode's weight: with less, the one that was shown is given up
 UNKNOWN = 1e6  # m², the variance of a translation that nothing is known of
 
 
@@ -31,6 +33,11 @@ class Mode:
     weight: float
     covariance: Tensor
     members: Tensor
+
+    @property
+    def spread(self) -> float:
+        """Root mean square of its samples' distance from it, up to symmetry, rad."""
+        return float(self.covariance.trace().clamp(min=0)) ** 0.5
 
 
 def find_modes(rotations: Tensor, symmetry: Symmetry, radius: float = 0.26, least_weight: float = 0.02) -> list[Mode]:
@@ -93,6 +100,21 @@ class StablePose:
     def __init__(self, symmetry: Symmetry) -> None:
         self.symmetry = symmetry
         self.last: Tensor | None = None
+
+    def choose(self, modes: Sequence[Mode], radius: float) -> int | None:
+        """Which of the modes, the heaviest first, to go on with; None of none.
+
+        The one within radius (rad) of the last rotation, as long as it has half the weight of the heaviest, so that two
+        of nearly one weight do not take turns; else the heaviest.
+        """
+        if not modes:
+            return None
+        if self.last is not None:
+            distances = [float(self.symmetry.distance(mode.rotation, self.last)) for mode in modes]
+            nearest = distances.index(min(distances))
+            if distances[nearest] <= radius and modes[nearest].weight >= HELD * modes[0].weight:
+                return nearest
+        return 0
 
     def update(self, rotation: Tensor) -> Tensor:
         """The rotation (3, 3) that looks like this one and is nearest to the last; the first is returned as it is."""

@@ -22,6 +22,7 @@ import yaml
 from torch import Tensor
 
 from psr_core import so3
+from psr_core.suite_folder import suite_root
 
 LARGEST_ORDER = 360  # beyond it a finite group is a dihedral one of tiny turns: say `continuous` instead
 SAME, CLOSED = 1e-6, 1e-9  # rotations nearer than SAME are one; products must lie within CLOSED of an element
@@ -74,6 +75,24 @@ class Symmetry:
         sine = torch.linalg.vector_norm(torch.linalg.cross(mine, other), dim=-1)
         least = torch.atan2(sine, (mine * other).sum(-1)).min(-1)
         return least.values, least.indices
+
+
+def named_symmetry(text: str) -> Symmetry:
+    """The symmetry group that a text names: one of config/symmetries, such as "cube", or the path of such a file.
+
+    Raises ValueError for a name that is not there, and as load_symmetry does.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return load_symmetry(path)
+    folder = suite_root() / "config" / "symmetries"
+    known = sorted(each.stem for each in folder.glob("*.yaml"))
+    if text not in known:
+        raise ValueError(
+            f"symmetry is {text!r}, which is no file, nor one of: {', '.join(known)}; describe the object in a YAML "
+            "file as those are (docs/nodes.md), or say none where no two of its rotations look alike"
+        )
+    return load_symmetry(folder / f"{text}.yaml")
 
 
 def load_symmetry(path: Path | str) -> Symmetry:

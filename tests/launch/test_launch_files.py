@@ -28,6 +28,7 @@ VALUES = {
     "num_inference_steps": "8",
     "record": "true",
     "depth": "true",
+    "pose": "true",
     "bag": "/tmp/12",
     "noise_seed": "3",
     "device": "cuda:1",
@@ -131,9 +132,8 @@ class TestInstalledPrograms:
         scripts = dict(
             line.strip(' ",').split(" = ") for line in (ROOT / "setup.py").read_text().splitlines() if ":main" in line
         )
-        for node in (
-            node for name in GRAPHS for node in load_graph(name).resolve({"record": "true", "depth": "true"}).nodes
-        ):
+        everything = {"record": "true", "depth": "true", "pose": "true"}
+        for node in (node for name in GRAPHS for node in load_graph(name).resolve(everything).nodes):
             assert scripts[node.executable] == f"{node.module}:main"
 
 

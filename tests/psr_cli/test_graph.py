@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from psr_cli import graph as graph_module
 from psr_cli.graph import Graph, describe_arguments, graph_names, load_graph, parse_assignments, suite_root
+from psr_core import suite_folder
 
 EXAMPLE = """
 description: an example
@@ -249,7 +249,7 @@ class TestInstallation:
     def test_share_is_searched_where_there_is_no_source_tree(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(graph_module, "__file__", str(tmp_path / "lib" / "psr_cli" / "graph.py"))
+        monkeypatch.setattr(suite_folder, "__file__", str(tmp_path / "lib" / "psr_core" / "suite_folder.py"))
         monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'other'}:{tmp_path / 'install'}")
         with pytest.raises(FileNotFoundError, match="install/share/psr_suite"):
             suite_root()
@@ -267,7 +267,7 @@ class TestShippedGraphs:
     @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_defaults_resolve_and_what_they_point_to_exists(self, name: str) -> None:
         graph = load_graph(name)
-        plan = graph.resolve({"record": "true", "depth": "true"})
+        plan = graph.resolve({"record": "true", "depth": "true", "pose": "true"})
         for node in plan.nodes:
             assert importlib.util.find_spec(node.module) is not None, node.module
         profile = plan.environment["FASTRTPS_DEFAULT_PROFILES_FILE"]
@@ -310,28 +310,39 @@ class TestShippedGraphs:
         for each in set(policy.parameters) - graphs_own:
             assert policy.parameters[each] == declared[each], each
 
+    @pytest.mark.parametrize(
+        ("node_name", "topics"),
+        [("depth", {"image", "camera_info", "sparse_depth", "sparse_points"}), ("pose", {"image", "region"})],
+    )
     @pytest.mark.parametrize("name", ["robot", "sim"])
-    def test_depth_is_estimated_on_request_under_parameters_that_the_node_has(self, name: str, ros_domain: int) -> None:
+    def test_images_are_looked_at_on_request_under_parameters_that_the_node_has(
+        self, name: str, node_name: str, topics: set[str], ros_domain: int
+    ) -> None:
         pytest.importorskip("rclpy", reason="needs ROS")
         from rclpy.context import Context
 
         from psr_perception.depth.node import DepthNode
+        from psr_perception.pose.node import PoseNode
 
         graph = load_graph(name)
-        assert "depth" not in [node.name for node in graph.resolve({}).nodes]
-        plan = graph.resolve({"depth": "true", "depth_k": "1.3", "depth_checkpoint": "/weights"})
-        depth = next(node for node in plan.nodes if node.name == "depth")
-        assert (depth.parameters["steering.k"], depth.parameters["checkpoint"]) == (1.3, "/weights")
+        assert node_name not in [node.name for node in graph.resolve({}).nodes]
+        given = {node_name: "true", f"{node_name}_k": "1.3", f"{node_name}_checkpoint": "/weights"}
+        planned = next(node for node in graph.resolve(given).nodes if node.name == node_name)
+        assert (planned.parameters["steering.k"], planned.parameters["checkpoint"]) == (1.3, "/weights")
         context = Context()
         context.init(args=[], domain_id=ros_domain)
-        node = DepthNode(context=context, cli_args=["--ros-args", "-p", "autostart:=false"])
+        kind = {"depth": DepthNode, "pose": PoseNode}[node_name]
+        node = kind(context=context, cli_args=["--ros-args", "-p", "autostart:=false"])
         try:
-            declared = {each: type(node.get_parameter(each).value) for each in node.list_parameters([], 0).names}
+            declared = {each: node.get_parameter(each).value for each in node.list_parameters([], 0).names}
         finally:
             node.destroy_node()
             context.try_shutdown()
-        assert {each: type(value) for each, value in depth.parameters.items()}.items() <= declared.items()
-        assert set(depth.remappings) <= {"image", "camera_info", "sparse_depth", "sparse_points"}
+        types = {each: type(value) for each, value in declared.items()}
+        assert {each: type(value) for each, value in planned.parameters.items()}.items() <= types.items()
+        assert set(planned.remappings) <= topics
+        dial = {each for each in planned.parameters if each.startswith("steering.")} - {"steering.k"}
+        assert {planned.parameters[each] == declared[each] for each in dial} == {True}, "the node's own defaults"
 
     def test_the_clock_is_simulated_in_the_simulator_only(self) -> None:
         for name, simulated, source in (("sim", True, "topic"), ("robot", False, "timer")):

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from psr_core import so3
 from psr_core.seeds import noise_generator
-from psr_core.so3_diffusion import level_at, perturb, power_steps, reference_steps, sample_so3, time_at
+from psr_core.so3_diffusion import (
+    expected_spread,
+    level_at,
+    perturb,
+    power_steps,
+    reference_steps,
+    sample_so3,
+    step_gain,
+    time_at,
+)
 from psr_core.steering import Level, Steering
 
 SPREAD = 0.05  # rad: small enough that the mode is flat
@@ -43,9 +52,12 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def normal(n, seed=0):
+    return torch.randn(n, 3, dtype=torch.float64, generator=seeded(seed))
+
+
 def noised(n, sigma_t, seed=0):
-    noise = torch.randn(n, 3, dtype=torch.float64, generator=seeded(seed))
-    return perturb(CENTRE, math.hypot(SPREAD, sigma_t), noise)
+    return perturb(CENTRE, math.hypot(SPREAD, sigma_t), normal(n, seed))
 
 
 def variance_ratio(samples):
@@ -167,6 +179,41 @@ class TestSampler:
         start = noised(50, 0.1)
         end = sample_so3(point, start, [power_steps(5)[2]], Steering(k=40, sigma=2), 0.0, seeded())
         assert ((so3.log(CENTRE.mT @ end) * so3.log(CENTRE.mT @ start)).sum(-1) < 0).all()
+
+    @pytest.mark.parametrize(
+        "dial", [PLAIN, Steering(k=7, sigma=0.5), Steering(k=7, sigma=0.5, cap=True), Steering(k=3, method="nes")]
+    )
+    def test_a_step_goes_as_far_as_its_gain_says(self, dial):
+        start = noised(20, 0.01)
+        for step in power_steps(8):
+            end = sample_so3(point, start, [step], dial, 0.0, seeded())
+            left = (1 - step_gain(step, dial, 0.0)) * so3.log(CENTRE.mT @ start)
+            torch.testing.assert_close(so3.log(CENTRE.mT @ end), left, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("dial", "eta"),
+        [
+            (PLAIN, 0.0),
+            (PLAIN, 1.0),
+            (Steering(k=7, sigma=0.05), 0.0),
+            (Steering(k=7, sigma=0.05), 0.6),
+            (Steering(k=0.5), 1.0),
+            (Steering(k=3, method="nns"), 1.0),
+            (Steering(k=2, cap=True), 0.6),
+        ],
+    )
+    def test_a_modes_samples_spread_as_expected(self, dial, eta):
+        steps = fine(20)
+        samples = sample_so3(gaussian, perturb(CENTRE, steps[0][0].sigma_t, normal(4000)), steps, dial, eta, seeded(1))
+        expected = expected_spread(SPREAD, steps, dial, eta)
+        assert variance_ratio(samples) ** 0.5 * SPREAD == pytest.approx(expected, rel=0.06)
+
+    def test_they_spread_over_everything_at_most(self):
+        assert expected_spread(1e-9, power_steps(5), Steering(k=1000, method="nes"), 1.0) == pytest.approx(math.pi)
+
+    def test_gain_of_an_ancestral_step_is_larger_for_it_takes_noise_away_first(self):
+        for step in power_steps(8):
+            assert step_gain(step, PLAIN, 0.0) < step_gain(step, PLAIN, 1.0) <= 1
 
     def test_a_row_with_its_own_generator_does_not_depend_on_the_others(self):
         start = noised(15, 1.0).reshape(3, 5, 3, 3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,3 +65,13 @@ class TestMessageClass:
     def test_says_that_a_type_is_not_installed(self, name):
         with pytest.raises(ValueError, match=f"{name} is not installed"):
             messages.message_class(name)
+
+
+class TestArrival:
+    def test_is_what_the_middleware_says(self):
+        assert messages.arrival_time({"received_timestamp": 12, "source_timestamp": 3}) == 12
+
+    @pytest.mark.parametrize("info", [{}, {"received_timestamp": 0}])
+    def test_is_now_where_it_says_nothing(self, info):
+        before = time.time_ns()
+        assert before <= messages.arrival_time(info) <= time.time_ns()

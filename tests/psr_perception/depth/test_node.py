@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +13,6 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 
 from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.parameter_client import AsyncParameterClient  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from psr_core.steering import Steering  # noqa: E402
@@ -33,12 +27,22 @@ from psr_ros.images import from_image, to_image  # noqa: E402
 from psr_ros.lifecycle import ERROR, OK, WARN  # noqa: E402
 from psr_ros.messages import duration_to_seconds, steering_from_message, time_to_nanoseconds  # noqa: E402
 from psr_ros.point_clouds import cloud_positions, to_cloud  # noqa: E402
-from tests.psr_perception.depth.camera_robot import (  # noqa: E402
+from tests.psr_perception import node_behaviour  # noqa: E402
+from tests.psr_perception.depth.camera_robot import Robot, camera_info  # noqa: E402
+from tests.psr_perception.node_behaviour import (  # noqa: E402
+    check_descriptions,
+    check_process,
+    check_refusals,
+    check_unconfigured,
+)
+from tests.psr_perception.robot import (  # noqa: E402
     FRAME,
     HEIGHT,
     WIDTH,
-    Robot,
-    camera_info,
+    Gate,
+    ask,
+    hear,
+    parameters,
     picture,
     stamp_of,
     stamped,
@@ -67,14 +71,13 @@ def estimator(checkpoint):
 
 @pytest.fixture
 def setup(ros_domain, checkpoint):
-    """setup(listens=topics, **parameters) -> (graph, node, robot); active and connected unless told otherwise."""
+    """setup(listens=topics, **values of parameters) -> graph, node, robot; active, connected unless told otherwise."""
     with ros_graph() as graph:
 
-        def setup(wait=True, listens=("depth_relative", "info"), robot_reliability="reliable", **parameters):
-            given = {"checkpoint": str(checkpoint), "num_inference_steps": STEPS, **parameters}
-            overrides = [Parameter(name.replace("__", "."), value=value) for name, value in given.items()]
+        def setup(wait=True, listens=("depth_relative", "info"), robot_reliability="reliable", **values):
+            given = {"checkpoint": str(checkpoint), "num_inference_steps": STEPS, **values}
             robot = graph.add(Robot(listens, robot_reliability))
-            node = graph.add(DepthNode(parameter_overrides=overrides))
+            node = graph.add(DepthNode(parameter_overrides=parameters(given)))
             if wait:
                 graph.until(lambda: node.state == "active")
                 connect(graph, node, robot)
@@ -93,40 +96,20 @@ def connect(graph, node, robot):
     graph.until(lambda: all(each.get_publisher_count() for each in [*node._inputs.values(), *robot.ears.values()]))
 
 
-def ask(graph, robot, **values):
-    """Set parameters together, as another process would; returns the answer."""
-    robot.client = robot.client or AsyncParameterClient(robot, "depth")
-    client = robot.client
-    graph.until(client.services_are_ready)
-    changes = [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
-    return graph.answer(client.set_parameters_atomically(changes)).result
+@pytest.fixture(name="connect")
+def _connect():
+    return connect
 
 
-def hear(graph, robot, topic="info", count=1):
-    graph.until(lambda: len(robot.heard[topic]) >= count)
-    return robot.heard[topic][-1]
+@pytest.fixture
+def gate(monkeypatch):
+    return Gate(monkeypatch, depth_node)
 
 
 def direct(estimator, number, steering=None, **settings):
     """What the bare estimator makes of picture(number)."""
     settings = DepthSettings(**{"num_inference_steps": STEPS, "processing_resolution": 0, **settings})
     return estimator.estimate(picture(number), settings, steering or Steering(), 0)
-
-
-class Gate:
-    """Stands in for the node's work: every frame waits until it is let through."""
-
-    def __init__(self, monkeypatch):
-        self._work, self.begun, self._open = depth_node.work, [], threading.Semaphore(0)
-        monkeypatch.setattr(depth_node, "work", self)
-
-    def __call__(self, job):
-        self.begun.append(time_to_nanoseconds(job.image.header.stamp))
-        assert self._open.acquire(timeout=30)
-        return self._work(job)
-
-    def open(self, count=1):
-        self._open.release(count)
 
 
 class TestMaps:
@@ -178,12 +161,6 @@ class TestMaps:
             assert from_image(image).shape == (16, 24)
             assert image.header == info.header
 
-    @pytest.mark.parametrize("reliability", ["reliable", "best_effort"])
-    def test_come_from_a_camera_of_either_reliability(self, setup, reliability):
-        graph, _, robot = setup(robot_reliability=reliability, reliability=reliability)
-        robot.show(1)
-        hear(graph, robot)
-
     def test_with_warm_start_follow_from_the_last_frame_until_the_node_is_activated_anew(self, setup):
         graph, node, robot = setup(warm_start=0.5)
         for count, number in enumerate((1, 1, 1), start=1):
@@ -208,8 +185,7 @@ class TestSteering:
         assert np.array_equal(from_image(hear(graph, robot, "depth_relative", 2)), direct(estimator, 2, SHARP).relative)
         assert steering_from_message(hear(graph, robot, "info", 2).steering) == SHARP
 
-    def test_turned_while_a_frame_waits_is_in_that_frame(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
+    def test_turned_while_a_frame_waits_is_in_that_frame(self, setup, gate):
         graph, node, robot = setup()
         robot.show(1)
         graph.until(lambda: gate.begun)
@@ -250,14 +226,7 @@ class TestSteering:
     )
 
     def test_or_settings_that_cannot_be_are_refused_and_the_old_ones_stay(self, setup):
-        graph, node, robot = setup(wait=False)
-        graph.until(lambda: node.state == "active")
-        before = node._request
-        for changes, reason in self.REFUSED:
-            result = ask(graph, robot, **changes)
-            assert not result.successful, changes
-            assert re.search(reason, result.reason), result.reason
-            assert node._request == before
+        check_refusals(*setup(wait=False), self.REFUSED)
 
     def test_warnings_are_shown(self, setup):
         graph, node, robot = setup(steering__k=1.3, steering__sigma=0.001, num_inference_steps=10)
@@ -268,64 +237,8 @@ class TestSteering:
         assert "psr k=1.3 σ=0.001 does nothing" in robot.diagnostics[-1].message
 
 
-class TestNewestFrame:
-    def test_wins_and_the_others_are_counted(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
-        graph, node, robot = setup()
-        robot.show(1)
-        graph.until(lambda: gate.begun)
-        for number in range(2, 7):
-            robot.show(number)
-            graph.until(lambda number=number: self.waiting(node) == stamp_of(number))
-        gate.open(2)
-        hear(graph, robot, count=2)
-        assert [time_to_nanoseconds(info.header.stamp) for info in robot.heard["info"]] == [stamp_of(1), stamp_of(6)]
-        assert gate.begun == [stamp_of(1), stamp_of(6)]
-        values = node.status().values
-        assert (values["published"], values["dropped"]) == (2, 4)
-        assert float(values["drop rate"]) == pytest.approx(4 / 6, abs=0.01)
-
-    def waiting(self, node):
-        waiting = list(node._worker._waiting)
-        return time_to_nanoseconds(waiting[0].image.header.stamp) if waiting else None
-
-    def test_being_worked_on_leaves_the_node_free_to_answer(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
-        graph, node, robot = setup()
-        robot.show(1)
-        graph.until(lambda: gate.begun)
-        assert ask(graph, robot, steering__k=2.0).successful
-        node.publish_diagnostics()
-        graph.until(lambda: robot.diagnostics)
-        node.trigger_deactivate()
-        assert node.state == "inactive"
-        node.trigger_activate()
-        gate.open()
-        graph.until(lambda: not node._worker.busy and not node._finished)
-        connect(graph, node, robot)
-        robot.show(2)
-        gate.open()
-        hear(graph, robot)
-        assert [time_to_nanoseconds(info.header.stamp) for info in robot.heard["info"]] == [stamp_of(2)]
-
-    def test_is_not_worked_on_when_nobody_listens(self, setup, monkeypatch):
-        gate = Gate(monkeypatch)
-        gate.open(100)
-        graph, node, robot = setup(wait=False, listens=())
-        graph.until(lambda: node.state == "active")
-        robot.show(1)
-        node.publish_diagnostics()
-        graph.until(lambda: robot.diagnostics and robot.diagnostics[-1].message == "nobody listens")
-        assert not robot.image.get_subscription_count()
-        robot.ears["info"] = robot.listen("info")
-        connect(graph, node, robot)
-        robot.show(2)
-        hear(graph, robot)
-        robot.destroy_subscription(robot.ears.pop("info"))
-        graph.until(lambda: not node._wanted())
-        robot.show(3)
-        graph.until(lambda: not robot.image.get_subscription_count())
-        assert gate.begun == [stamp_of(2)]
+class TestNewestFrame(node_behaviour.NewestFrame):
+    pass
 
 
 class TestMetric:
@@ -427,29 +340,8 @@ class TestMetric:
         assert node.status().level == OK
 
 
-class TestBadInput:
+class TestBadInput(node_behaviour.BadImages):
     """The node says what is wrong, stays up, and goes on with the next good image."""
-
-    @pytest.mark.parametrize(
-        ("message", "complaint"),
-        [
-            (to_image(np.ones((HEIGHT, WIDTH), np.float32), "32FC1"), "image encoding is '32FC1', expected rgb8"),
-            (to_image(picture(0), "rgb8"), "expected at least 144 for width 48"),
-        ],
-        ids=["encoding", "step"],
-    )
-    def test_image(self, setup, message, complaint):
-        graph, node, robot = setup()
-        if message.encoding == "rgb8":
-            message.step = 100
-        robot.show(1, message)
-        graph.until(lambda: node.status().level == ERROR)
-        assert complaint in node.status().message
-        assert node.status().values["failed"] == 1
-        robot.show(2)
-        hear(graph, robot)
-        assert node.status().level == OK
-        assert complaint in node.status().values["last error"]
 
     @pytest.mark.parametrize(
         ("info", "complaint"),
@@ -494,13 +386,6 @@ class TestBadInput:
         hear(graph, robot)
         assert node.status().level == OK
 
-    def test_topics_that_nobody_publishes(self, setup, monkeypatch):
-        monkeypatch.setattr(depth_node.qos, "DISCOVERY", 0.1)
-        graph, node, robot = setup()
-        robot.destroy_publisher(robot.image)
-        graph.until(lambda: "nobody publishes /image" in node.status().message)
-        assert node.status().level == ERROR
-
     def test_a_fault_in_the_networks(self, setup, monkeypatch):
         graph, node, robot = setup()
 
@@ -532,11 +417,7 @@ class TestConfigure:
         ],
     )
     def test_says_what_is_wrong_and_stays_unconfigured(self, setup, given, complaint):
-        graph, node, robot = setup(wait=False, **given)
-        graph.until(lambda: node.last_error)
-        assert complaint in node.last_error
-        assert node.state == "unconfigured"
-        graph.until(lambda: any(complaint in status.message and status.level == ERROR for status in robot.diagnostics))
+        check_unconfigured(*setup(wait=False, **given), complaint)
 
     @pytest.mark.parametrize("part", ["unet", "model_index.json"])
     def test_a_checkpoint_without_a_part_and_goes_on_once_it_is_whole(self, setup, checkpoint, tmp_path, part):
@@ -555,9 +436,7 @@ class TestConfigure:
 
 def test_every_parameter_explains_itself(setup):
     _, node, _ = setup(wait=False, autostart=False)
-    own = [name for name in node._parameters if name not in ("use_sim_time", "start_type_description_service")]
-    assert len(own) >= 25
-    assert [name for name in own if not node.describe_parameter(name).description] == []
+    check_descriptions(node, 25)
 
 
 def test_every_output_can_be_listened_to_at_once(setup):
@@ -570,10 +449,5 @@ def test_every_output_can_be_listened_to_at_once(setup):
 
 
 def test_the_process_ends_cleanly_on_sigterm(ros_domain, checkpoint):
-    arguments = ["--ros-args", "-p", f"checkpoint:={checkpoint}", "-p", "steering.k:=2", "-p", "num_inference_steps:=2"]
-    command = [sys.executable, "-m", "psr_perception.depth.node", *arguments]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
-        assert any("psr k=2 σ=1" in line for line in process.stderr)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+    values = {"checkpoint": checkpoint, "steering.k": 2, "num_inference_steps": 2}
+    check_process("psr_perception.depth.node", values, "psr k=2 σ=1")

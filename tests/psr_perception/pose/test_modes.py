@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from psr_core import so3
 from psr_core.so3_mixtures import RotationMixture
 from psr_perception.pose.modes import (
+    Mode,
     StablePose,
     find_modes,
     fixed_frame_covariance,
     mean_rotation,
     pose_covariance,
 )
-from psr_perception.pose.symmetry import load_symmetry, make_symmetry
+from psr_perception.pose.symmetry import load_symmetry
 
 CONFIG = Path(__file__).parents[3] / "config" / "symmetries"
-NONE, CUBE, CONE, CYLINDER = (
-    make_symmetry("none", []),
-    *(load_symmetry(CONFIG / f"{name}.yaml") for name in ("cube", "cone", "cylinder")),
+NONE, CUBE, CONE, CYLINDER, TETRAHEDRON = (
+    load_symmetry(CONFIG / f"{name}.yaml") for name in ("none", "cube", "cone", "cylinder", "tetrahedron")
 )
 DEGREE = math.radians(1)
 
@@ -79,6 +81,14 @@ class TestCovariance:
         assert values[:3, 3:].abs().max() == 0 and values[3:, :3].abs().max() == 0
 
 
+class TestSpread:
+    def test_is_the_root_mean_square_of_the_distances(self):
+        samples = about(rotation(), 200, 0.05)
+        mean = mean_rotation(samples)
+        mode = Mode(mean, 1.0, fixed_frame_covariance(samples, mean), torch.arange(200))
+        assert mode.spread == pytest.approx(float(so3.distance(samples, mean).square().mean().sqrt()))
+
+
 class TestModes:
     def test_a_symmetric_object_has_one_up_to_its_symmetry(self):
         (mode,) = find_modes(symmetric_samples(CUBE), CUBE)
@@ -123,7 +133,35 @@ class TestModes:
                 find_modes(samples, NONE)
 
 
+# (element, turn about the axis where there is one) of the form in which a frame shows the object
+FORMS = st.lists(st.tuples(st.integers(0, 23), st.floats(-math.pi, math.pi)), min_size=2, max_size=12)
+
+
+def form(group, label):
+    number, turn = label
+    element = group.elements[number % len(group.elements)]
+    return element if group.axis is None else element @ so3.exp(turn * group.axis)
+
+
 class TestStablePose:
+    @settings(max_examples=40)
+    @given(st.sampled_from([NONE, CUBE, TETRAHEDRON, CONE, CYLINDER]), FORMS, st.integers(0, 99))
+    def test_never_moves_by_more_than_the_object_and_the_noise_whatever_form_is_seen(self, group, forms, seed):
+        """The raw rotation jumps to and fro, as far as the group's elements lie apart."""
+        noise, step = 0.02 * torch.randn(2, len(forms), 3, dtype=torch.float64, generator=seeded(seed))
+        true = [rotation(seed)]
+        for turn in step[1:]:
+            true.append(so3.exp(turn) @ true[-1])
+        seen = [r @ so3.exp(n) for r, n in zip(true, noise, strict=True)]
+        raw = [r @ form(group, label) for r, label in zip(seen, forms, strict=True)]
+        stable = StablePose(group)
+        shown = [stable.update(r) for r in raw]
+        for i in range(1, len(forms)):
+            allowed = step[i].norm() + noise[i - 1].norm() + noise[i].norm()
+            assert so3.distance(shown[i - 1], shown[i]) <= allowed + 1e-9
+            apart = so3.angle(form(group, forms[i - 1]).mT @ form(group, forms[i]))
+            assert so3.distance(raw[i - 1], raw[i]) >= apart - allowed - 1e-9
+
     def test_a_slowly_turning_cube_never_jumps(self):
         """Each frame sees the cube in another of its 24 forms."""
         stable = StablePose(CUBE)
@@ -138,6 +176,37 @@ class TestStablePose:
         stable = StablePose(CYLINDER)
         for seed in range(5):
             assert CYLINDER.distance(stable.update(rotation(seed)), rotation(seed)) < 1e-9
+
+    def modes(self, *weighted):
+        """Modes of (angle about x, weight)."""
+        axis, none = torch.tensor([1.0, 0, 0], dtype=torch.float64), torch.zeros(3, 3)
+        return [Mode(so3.exp(angle * axis), weight, none, torch.zeros(1)) for angle, weight in weighted]
+
+    def test_stays_with_its_mode_while_another_is_hardly_heavier(self):
+        stable = StablePose(NONE)
+        chosen = []
+        for modes in ([(0, 0.6), (1, 0.4)], [(1.01, 0.5), (0.01, 0.45)], [(1, 0.7), (0, 0.3)], [(1, 0.5), (0, 0.5)]):
+            modes = self.modes(*modes)
+            number = stable.choose(modes, 0.2)
+            chosen.append(number)
+            stable.update(modes[number].rotation)
+        assert chosen == [0, 1, 0, 0], "the third has less than half of the heaviest's weight: given up for good"
+
+    def test_goes_to_the_heaviest_where_its_mode_is_gone(self):
+        stable = StablePose(NONE)
+        stable.update(self.modes((0, 1))[0].rotation)
+        assert stable.choose(self.modes((1, 0.5), (2, 0.5)), 0.2) == 0
+        assert stable.choose(self.modes((1, 0.5), (0.21, 0.5)), 0.2) == 0
+        assert stable.choose(self.modes((1, 0.5), (0.19, 0.5)), 0.2) == 1
+
+    def test_finds_its_mode_up_to_symmetry(self):
+        stable = StablePose(CUBE)
+        stable.update(rotation() @ CUBE.elements[7])
+        modes = [Mode(r, 0.5, torch.zeros(3, 3), torch.zeros(1)) for r in (rotation(1), rotation() @ CUBE.elements[3])]
+        assert stable.choose(modes, 0.1) == 1
+
+    def test_has_nothing_to_choose_of_nothing(self):
+        assert StablePose(NONE).choose([], 0.2) is None
 
     def test_the_first_and_the_one_after_a_reset_are_as_they_come(self):
         stable = StablePose(CUBE)

@@ -13,16 +13,7 @@ from psr_core.so3_diffusion import power_steps
 from psr_core.steering import Level, Steering
 from psr_perception.pose.checkpoint import load_pose_network, read_pose_description, save_pose_network
 from psr_perception.pose.network import REFERENCE, PoseConfig, PoseNetwork, octaves, sinusoids
-
-SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=24, hidden=32)
-
-
-def made(seed=0, config=SMALL):
-    """A network whose every weight matters: its last layer begins at 0 otherwise."""
-    torch.manual_seed(seed)
-    network = PoseNetwork(config).eval()
-    torch.nn.init.normal_(network.head.out.weight, std=0.1)
-    return network
+from tests.psr_perception.pose.small_networks import SMALL, random_network
 
 
 def images(n, size=16):
@@ -35,13 +26,13 @@ def rotations(*shape):
 
 class TestNoise:
     def test_is_a_vector_for_each_rotation(self):
-        network = made()
+        network = random_network()
         features = network.encode(images(3))
         assert features.shape == (3, 24)
         assert network.noise(features, rotations(3, 5), torch.rand(3, 5)).shape == (3, 5, 3)
 
     def test_of_a_row_depends_on_its_own_image_rotation_and_time(self):
-        network, times = made(), torch.rand(3, 5)
+        network, times = random_network(), torch.rand(3, 5)
         features = network.encode(images(3))
         whole = network.noise(features, rotations(3, 5), times)
         part = network.noise(features[1:2], rotations(3, 5)[1:2, 2:3], times[1:2, 2:3])
@@ -58,14 +49,14 @@ class TestNoise:
         assert network.noise(network.encode(images(1)), rotations(1, 4), torch.rand(1, 4)).abs().max() == 0
 
     def test_the_denoiser_tells_a_levels_time(self):
-        network = made()
+        network = random_network()
         features = network.encode(images(2))
         found = network.denoiser(features)(rotations(2, 5), Level(1.0, 1.0))
         torch.testing.assert_close(found, network.noise(features, rotations(2, 5), torch.ones(2, 5)))
 
     def test_refuses_another_size(self):
         with pytest.raises(ValueError, match=r"images have shape \(1, 8, 8\), expected \(B, 16, 16\)"):
-            made().encode(images(1, 8))
+            random_network().encode(images(1, 8))
 
 
 class TestEmbeddings:
@@ -90,23 +81,23 @@ class TestSampling:
         return network.sample(images(n), count, self.STEPS, Steering(k=7, sigma=0.5, cap=True), 1.0, generators)
 
     def test_gives_a_thousand_rotations_of_an_image_in_one_batch(self):
-        samples = self.sample(made(), 1, 1000)
+        samples = self.sample(random_network(), 1, 1000)
         assert samples.shape == (1, 1000, 3, 3)
         torch.testing.assert_close(samples.mT @ samples, torch.eye(3).expand_as(samples), rtol=0, atol=1e-5)
 
     def test_encodes_an_image_once(self):
-        network, calls = made(), []
+        network, calls = random_network(), []
         network.encoder.register_forward_hook(lambda *_: calls.append(1))
         self.sample(network, 2, 4)
         assert calls == [1]
 
     def test_an_image_does_not_depend_on_the_others(self):
-        network = made()
+        network = random_network()
         torch.testing.assert_close(self.sample(network, 3, 4)[:1], self.sample(network, 1, 4), rtol=0, atol=1e-4)
 
     def test_needs_a_generator_for_each_image(self):
         with pytest.raises(ValueError, match="generators has 1 entries, expected one for each of 2 images"):
-            made().sample(images(2), 4, self.STEPS, Steering(), 1.0, [torch.Generator()])
+            random_network().sample(images(2), 4, self.STEPS, Steering(), 1.0, [torch.Generator()])
 
 
 class TestConfig:
@@ -135,7 +126,7 @@ class TestConfig:
 
 class TestCheckpoint:
     def test_comes_back(self, tmp_path):
-        network = made()
+        network = random_network()
         saved = save_pose_network(tmp_path / "cube", network, {"data": {"solids": ["cube"]}})
         loaded, found = load_pose_network(tmp_path / "cube")
         assert found == saved and found.startswith("cube@")
@@ -145,13 +136,13 @@ class TestCheckpoint:
         assert read_pose_description(tmp_path / "cube")["card"]["data"] == {"solids": ["cube"]}
 
     def test_half_precision_is_read_as_float32(self, tmp_path):
-        save_pose_network(tmp_path, made(), {}, torch.float16)
+        save_pose_network(tmp_path, random_network(), {}, torch.float16)
         loaded, _ = load_pose_network(tmp_path)
         assert {p.dtype for p in loaded.parameters()} == {torch.float32}
-        torch.testing.assert_close(loaded.head.out.weight, made().head.out.weight, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(loaded.head.out.weight, random_network().head.out.weight, rtol=1e-3, atol=1e-6)
 
     def test_what_is_not_finite_is_not_written(self, tmp_path):
-        network = made()
+        network = random_network()
         network.head.time.weight.data[0, 0] = torch.inf
         with pytest.raises(ValueError, match="weight head.time.weight is not finite in torch.float32"):
             save_pose_network(tmp_path / "a", network, {})
@@ -169,7 +160,7 @@ class TestCheckpoint:
         ],
     )
     def test_a_wrong_field_is_named(self, tmp_path, field, value, message):
-        save_pose_network(tmp_path, made(), {})
+        save_pose_network(tmp_path, random_network(), {})
         path = tmp_path / "pose.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
         with pytest.raises(ValueError, match=message):
@@ -178,7 +169,7 @@ class TestCheckpoint:
     def test_damage_and_loss_are_told(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="has no pose.json; copy the whole folder"):
             load_pose_network(tmp_path)
-        save_pose_network(tmp_path, made(), {})
+        save_pose_network(tmp_path, random_network(), {})
         weights = tmp_path / "pose.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4])
         with pytest.raises(ValueError, match="pose.safetensors is truncated or damaged"):

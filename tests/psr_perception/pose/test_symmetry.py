@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from psr_core import so3
-from psr_perception.pose.symmetry import Symmetry, load_symmetry, make_symmetry
+from psr_perception.pose.symmetry import Symmetry, load_symmetry, make_symmetry, named_symmetry
 
 CONFIG = Path(__file__).parents[3] / "config" / "symmetries"
-ORDERS = {"tetrahedron": 12, "cube": 24, "icosahedron": 60, "cone": math.inf, "cylinder": math.inf}
+ORDERS = {"none": 1, "tetrahedron": 12, "cube": 24, "icosahedron": 60, "cone": math.inf, "cylinder": math.inf}
 GROUPS = {name: load_symmetry(CONFIG / f"{name}.yaml") for name in ORDERS}
 every = pytest.mark.parametrize("name", list(ORDERS))
 
@@ -172,3 +172,22 @@ class TestFiles:
     def test_a_wrong_one_is_refused_by_name(self, tmp_path, text, message):
         with pytest.raises(ValueError, match=f"part.yaml.*{message}"):
             load_symmetry(written(tmp_path, text))
+
+
+class TestByName:
+    @every
+    def test_is_the_shipped_one(self, name):
+        assert torch.equal(named_symmetry(name).elements, GROUPS[name].elements)
+
+    def test_may_be_a_file(self, tmp_path, monkeypatch):
+        written(tmp_path, "{name: mine, discrete: [{axis: [0, 0, 1], order: 3}]}")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for text in (str(tmp_path / "part.yaml"), "~/part.yaml"):
+            assert (named_symmetry(text).name, named_symmetry(text).order) == ("mine", 3)
+
+    @pytest.mark.parametrize("text", ["teapot", "", "/nowhere/part.yaml", "../symmetries/cube"])
+    def test_that_is_not_there_is_answered_with_those_there_are(self, text):
+        with pytest.raises(
+            ValueError, match=f"symmetry is '{text}', .* one of: cone, cube, cylinder, icosahedron, none, t"
+        ):
+            named_symmetry(text)

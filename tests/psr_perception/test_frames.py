@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psr_perception.depth.frames import KEPT, PATIENCE, FrameStatistics, NewestWorker, StampPairs
+from psr_perception.frames import KEPT, PATIENCE, FrameStatistics, NewestWorker, StampPairs
 
 
 class TestStampPairs:

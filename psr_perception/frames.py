@@ -12,8 +12,14 @@ import numpy as np
 Item = TypeVar("Item")
 KEPT = 10  # unpaired messages of a topic
 PATIENCE = 3  # messages without a partner before it is said
-
 NANOSECONDS = 1_000_000_000
+NOISES = ("fixed", "stamp")
+
+
+def frame_seed(noise: str, stamp: int) -> int:
+    """What addresses the noise of a frame, beside the seed. noise: "fixed" is the same noise at every frame, so that
+    what stands still looks still; "stamp" follows from the image's stamp (ns)."""
+    return stamp if noise == "stamp" else 0
 
 
 class StampPairs:
