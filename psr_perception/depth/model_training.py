@@ -15,7 +15,7 @@ from torch import Tensor
 
 from psr_core.devices import lower_precision
 from psr_core.files import file_sha256
-from psr_core.rgbd_folder import INDEX
+from psr_core.image_folder import INDEX
 from psr_core.training_run import TrainingRun
 from psr_perception.depth.autoencoder_training import AutoencoderSettings, AutoencoderTrainer, encode
 from psr_perception.depth.denoiser_training import DenoiserTrainer, Latents
