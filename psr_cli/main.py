@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-# Each is a module psr_cli.<name>, - being _, with add_parser(subparsers) and run(args) -> exit code.
+# Each is a module psr_cli.<name> with add_parser(subparsers) and run(args) -> exit code.
 SUBCOMMANDS = (
-    *("doctor", "demo", "up", "param", "eval", "bag", "demos", "render", "render-objects"),
+    *("doctor", "demo", "up", "param", "eval", "bag", "demos", "render", "objects"),
     *("train", "distill2d", "convert", "info", "bench", "reproduce"),
 )
 # What a user, a file or a machine can cause; anything else is a fault in the suite and keeps its traceback.
@@ -82,7 +82,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for name in words[:1] if words and words[0] in SUBCOMMANDS else SUBCOMMANDS:
-        importlib.import_module("psr_cli." + name.replace("-", "_")).add_parser(subparsers)
+        importlib.import_module(f"psr_cli.{name}").add_parser(subparsers)
     return parser
 
 

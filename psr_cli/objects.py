@@ -1,4 +1,4 @@
-"""psr render-objects: pictures of single objects with the words for them, for an image prior."""
+"""psr objects: pictures of single objects with the words for them, for an image prior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from psr_cli.rendering import add_rendering_options, run_rendering
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
-        "render-objects",
+        "objects",
         help="render pictures of objects to train an image prior on",
         description="Render single objects (mugs, chairs, cars and others) in random shapes, colours and materials "
         "before a light background, from all around, with the words for what is seen; `psr train prior` learns from "
