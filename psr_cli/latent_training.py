@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from psr_core.latent_model_training import LatentModelTraining
 
 
-def add_training_options(parser: argparse.ArgumentParser, steps: int, batch_size: int) -> None:
-    """Options of the autoencoder's and the denoiser's training; steps, batch_size: the usual ones of the denoiser."""
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the autoencoder's and the denoiser's training."""
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder for the model, the trainings' states and logs")
     add("--resume", action="store_true", help="continue the run in --out, if there is one")
@@ -21,8 +21,8 @@ def add_training_options(parser: argparse.ArgumentParser, steps: int, batch_size
     add("--autoencoder-steps", type=int, default=6000, help="optimiser steps of the autoencoder")
     add("--crop", type=int, default=96, help="side in pixels of the squares the autoencoder learns from")
     add("--unet-layers", type=int, default=1, help="residual blocks of a level")
-    add("--steps", type=int, default=steps, help="optimiser steps of the denoiser")
-    add("--batch-size", type=int, default=batch_size)
+    add("--steps", type=int, default=20000, help="optimiser steps of the denoiser")
+    add("--batch-size", type=int, default=16)
     add("--lr", type=float, default=5e-4, help="learning rate after the warm-up")
     add("--warmup-steps", type=int, default=300)
     add("--precision", choices=("bfloat16", "float32"), default="bfloat16", help="of the arithmetic while learning")

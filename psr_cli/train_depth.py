@@ -22,7 +22,7 @@ def add_parser(subjects: Any) -> None:
     depth.add_argument("--data", type=Path, required=True, help="folder of RGB-D images; its training split is used")
     depth.add_argument("--resolution", type=int, default=128, help="pixels of the images' longer side")
     depth.add_argument("--unet-channels", type=integers, default=(64, 96, 128), help="of each level")
-    add_training_options(depth, steps=20000, batch_size=16)
+    add_training_options(depth)
     depth.set_defaults(run=run)
 
 
