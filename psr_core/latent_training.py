@@ -72,6 +72,10 @@ class AutoencoderTrainer(NetworkTrainer):
         self.averaged: AutoencoderKL = copy.deepcopy(self.vae).eval()
         super().__init__(settings, self.vae, self.averaged, items, place)
 
+    def validation_loss(self) -> float:
+        """That one of the errors() by which the training is judged."""
+        raise NotImplementedError
+
     def pictures(self, index: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) float32 in [-1, 1] of the items (B,) of a batch."""
         raise NotImplementedError
@@ -88,13 +92,14 @@ class AutoencoderTrainer(NetworkTrainer):
             decoded = self.vae.decode(latents.sample()).sample
         error = (decoded.float() - batch).abs().mean()
         divergence = latents.kl().float().mean() / latents.mean[0].numel()
-        return error + self.settings.kl_weight * divergence
+        loss: Tensor = error + self.settings.kl_weight * divergence
+        return loss
 
     @torch.no_grad()
     def coding_error(self, pictures: Callable[[Tensor], Tensor], count: int, grey: bool) -> float:
         """Mean absolute error, of 2, of `count` pictures coded and decoded; grey: their channels averaged first."""
         total = 0.0
-        for index in torch.arange(count).split(self.settings.batch_size):
+        for index in in_batches(count, self.settings.batch_size):
             batch = pictures(index).to(self.device)
             decoded = self.averaged.decode(self.averaged.encode(batch).latent_dist.mode()).sample
             if grey:
@@ -107,11 +112,13 @@ class DenoiserTrainer(NetworkTrainer):
     """Learns to predict what a noise schedule made of latents, all timesteps alike; a subclass says what it sees.
 
     network: on its device; averaged: the one to keep. items, judged: how many to learn from, and held out to judge by.
-    alphas_cumprod (T,): of the schedule.
+    alphas_cumprod (T,): of the schedule. identity: what, beside the settings, tells this training from others; a
+    subclass sets it.
     """
 
     settings: LatentTrainSettings
     averaged: Any
+    identity: dict[str, Any]
 
     def __init__(
         self, settings: LatentTrainSettings, network: nn.Module, items: int, judged: int, alphas_cumprod: Tensor
@@ -132,7 +139,7 @@ class DenoiserTrainer(NetworkTrainer):
     def validation_loss(self) -> float:
         """Mean loss of the averaged weights on what is held out, always with the same noise."""
         total, count = 0.0, self.judged_items
-        for number, index in enumerate(torch.arange(count).split(self.settings.batch_size)):
+        for number, index in enumerate(in_batches(count, self.settings.batch_size)):
             seed_all(self.settings.seed, VALIDATION, number)
             total += self.loss(self.averaged, index, judged=True).item() * len(index)
         return total / count
@@ -167,6 +174,11 @@ class Noised:
         return self.alpha * self.noise - self.sigma * self.clean
 
 
+def in_batches(count: int, size: int) -> list[Tensor]:
+    """The numbers of `count` items in order, (<= size,) int64 each."""
+    return [torch.arange(first, min(first + size, count)) for first in range(0, count, size)]
+
+
 def random_crops(batch: Tensor, side: int) -> Tensor:
     """Of each picture (B, C, H, W) a square at a random place, mirrored at random; all of it where it is smaller."""
     height, width = batch.shape[2:]
@@ -192,7 +204,7 @@ def code_all(
 ) -> Tensor:
     """Latents (N, 4, h, w) float16 of all pictures, unscaled, on the CPU."""
     coded = []
-    for index in torch.arange(count).split(settings.batch_size):
+    for index in in_batches(count, settings.batch_size):
         with lower_precision(vae.device, settings.precision):
             coded.append(encode(vae, pictures(index).to(vae.device)).cpu().half())
     return torch.cat(coded)

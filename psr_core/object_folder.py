@@ -96,7 +96,7 @@ def _check_size(path: Path, index: Mapping[str, Any]) -> None:
 def _is_entry(image: Any) -> bool:
     if not isinstance(image, dict) or not all(isinstance(image.get(key), str) for key in ("image", *WORDS)):
         return False
-    angles = [image.get(key) for key in ANGLES]
+    angles: list[Any] = [image.get(key) for key in ANGLES]
     return image["view"] in VIEWS and all(type(a) in (int, float) and math.isfinite(a) for a in angles)
 
 

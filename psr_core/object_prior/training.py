@@ -161,7 +161,8 @@ class PriorTraining(LatentModelTraining):
         coded, judged = (code_all(vae, each.colours, len(each), settings) for each in (self.images, self.judged))
         scale = scale_latents(vae, coded)
         seed_all(settings.seed, INIT, 0)
-        network = self._network(coded.shape[-1]).to(self.device, memory_format=torch.channels_last)
+        network = self._network(coded.shape[-1]).to(self.device)
+        network.unet.to(memory_format=torch.channels_last)
         return PriorDenoiserTrainer(
             network,
             settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from transformers import CLIPTokenizer
 
@@ -38,7 +39,7 @@ def vocabulary(texts: Iterable[str]) -> list[str]:
 def word_tokenizer(words: Sequence[str]) -> CLIPTokenizer:
     """A tokenizer to which each of these words is one token. Its configuration lists them as `words`, which is how a
     prior knows what it must refuse."""
-    merges = _merges(words)
+    merges: Any = _merges(words)  # transformers means pairs where it says strings
     letters = sorted({part for word in words for part in _letters(word)})
     tokens = dict.fromkeys([*SPECIAL, *letters, *("".join(pair) for pair in merges)])
     return CLIPTokenizer(
