@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -99,6 +101,13 @@ def sentence(views: Sequence[DepthView]) -> str:
         f"From one image each, by {info.checkpoint} under {steering_of(info.steering).label()}, "
         f"{info.num_inference_steps} network calls; scale and shift {source}. Median relative error: {off}."
     )
+
+
+def as_html(views: Sequence[DepthView]) -> str:
+    """Picture and sentence."""
+    encoded = base64.b64encode(picture(views)).decode()
+    image = f'<img class="wide" src="data:image/png;base64,{encoded}" alt="estimated and true depth">'
+    return f'{image}<p class="soft">{escape(sentence(views))}</p>'
 
 
 def _messages(bag: BagContents) -> Iterable[RawMessage]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from psr_eval import charts
-from psr_eval.depth_views import find_views, picture, sentence
+from psr_eval.depth_views import as_html, find_views
 from psr_eval.environment import environment
 from psr_eval.episodes import BagContents
 from psr_eval.score_table import by_kind, milliseconds, percent
@@ -159,14 +159,7 @@ def _film(video: Path | None) -> str:
 
 def _depth(bags: Sequence[BagContents]) -> str:
     views = find_views(bags)
-    if not views:
-        return ""
-    encoded = base64.b64encode(picture(views)).decode()
-    return _section(
-        "Depth from the camera",
-        f'<img class="wide" src="data:image/png;base64,{encoded}" alt="estimated and true depth">'
-        f'<p class="soft">{escape(sentence(views))}</p>',
-    )
+    return _section("Depth from the camera", as_html(views)) if views else ""
 
 
 def _latencies(scores: Scores) -> str:

@@ -119,12 +119,17 @@ class Camera:
 
     def draw(self, data: Any) -> CameraImages:
         """Images of the scene as it stands; `data` must have current kinematics."""
-        self._renderer.update_scene(data, self._camera_id, self._option)
-        rgb = self._renderer.render()
+        rgb = self.draw_rgb(data)
         self._renderer.enable_depth_rendering()
         depth = self._renderer.render()
         self._renderer.disable_depth_rendering()
         return CameraImages(rgb=rgb, depth=depth, K=self.K.copy())
+
+    def draw_rgb(self, data: Any) -> NDArray[np.uint8]:
+        """The colour image (H, W, 3) alone, in half the time."""
+        self._renderer.update_scene(data, self._camera_id, self._option)
+        rgb: NDArray[np.uint8] = self._renderer.render()
+        return rgb
 
     def close(self) -> None:
         """Free the drawing context."""

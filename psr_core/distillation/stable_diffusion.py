@@ -11,10 +11,12 @@ from torch import Tensor
 from psr_core.distillation.guidance import Prompt
 from psr_core.distillation.latents import LatentPrior, frozen
 from psr_core.distillation.prior import Condition
+from psr_core.known_words import require_known
 
 
 class StableDiffusionPrior(LatentPrior):
-    """A condition's text (B, L, C) are the text encoder's features, cut at its longest text (77 tokens).
+    """A condition's text (B, L, C) are the text encoder's features, cut at its longest text (77 tokens). A tokenizer
+    that lists its words, as that of a small prior does, takes no others, and no text that it would have to cut.
 
     empty: the text that guidance moves away from; a negative prompt takes its place. For the rest see LatentPrior.
     """
@@ -41,7 +43,11 @@ class StableDiffusionPrior(LatentPrior):
         return {**super().parts, "text_encoder": self.text_encoder}
 
     def features(self, texts: Sequence[str]) -> Tensor:
-        """The features (B, L, C) of texts, on the text encoder's device, in its dtype."""
+        """The features (B, L, C) of texts, on the text encoder's device, in its dtype.
+
+        Raises ValueError for a word that the tokenizer does not know, where it says which it does.
+        """
+        require_known(texts, self.tokenizer)
         tokens = self.tokenizer(
             list(texts),
             padding="max_length",
@@ -65,7 +71,7 @@ class StableDiffusionPrior(LatentPrior):
 
         negative: what NFSD moves away from. perpendicular: texts whose part that the prompt does not say is added with
         these (negative) weights. kept: entries that every condition has, such as a camera. Raises ValueError for an
-        empty text.
+        empty text, and as features() does.
         """
         perpendicular = perpendicular or {}
         named = {"prompt": text, "negative prompt": negative, **{f"perpendicular {t!r}": t for t in perpendicular}}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from psr_core.rgbd_folder import SPLITS, read_rgbd_index
+from psr_core.image_folder import SPLITS
+from psr_core.rgbd_folder import read_rgbd_index
 from psr_perception.depth.datasets import DepthDataset, Sample, read_depth_png, read_rgb, require_size
 
 

@@ -8,27 +8,12 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, MarigoldDepthPipeline, UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from psr_core.small_networks import GROUPS, LATENT_CHANNELS
+
 TEXT_WIDTH = 32  # of the empty prompt's features, which carry nothing but belong to the form
-LATENT_CHANNELS = 4
-GROUPS = 8
-
-
-def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL:
-    """A VAE with random weights whose latents have 1 / 2**(len(channels) - 1) of the image's sides, 4 channels."""
-    levels = len(channels)
-    return AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * levels,
-        up_block_types=["UpDecoderBlock2D"] * levels,
-        block_out_channels=list(channels),
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=GROUPS,
-        mid_block_add_attention=False,  # what is coded stays near its place, so that any size can be coded
-        scaling_factor=1.0,
-    )
 
 
 def small_unet(channels: tuple[int, ...] = (32, 64, 128), layers: int = 1) -> UNet2DConditionModel:
@@ -108,11 +93,6 @@ def empty_prompt(pipeline: MarigoldDepthPipeline) -> Tensor:
     tokens = pipeline.tokenizer("", return_tensors="pt").input_ids
     features: Tensor = pipeline.text_encoder(tokens.to(pipeline.text_encoder.device))[0]
     return features
-
-
-def parameter_count(*networks: nn.Module) -> int:
-    """How many weights the networks have."""
-    return sum(parameter.numel() for network in networks for parameter in network.parameters())
 
 
 def _wordless_tokenizer() -> CLIPTokenizer:

@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from psr_cli.main import main
+from sim.rendering_run import RenderReport
 from sim.rgbd import render as module
-from sim.rgbd.render import Plan, RenderReport
+from sim.rgbd.render import Plan
 from sim.rgbd.views import NEAR, PLANE
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from psr_perception.depth.autoencoder_training import AutoencoderSettings, AutoencoderTrainer, encode, random_crops
+from psr_core.latent_training import AutoencoderSettings, encode, random_crops
+from psr_perception.depth.autoencoder_training import DepthAutoencoderTrainer
 from psr_perception.depth.training_images import load_training_images
 from tests.psr_perception.depth.made_up_rooms import write_rooms
 
@@ -17,9 +18,9 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture
 def make_trainer(pictures):
-    def make(**settings) -> AutoencoderTrainer:
+    def make(**settings) -> DepthAutoencoderTrainer:
         wanted = {"steps": 60, "batch_size": 4, "lr": 2e-3, "warmup_steps": 2, "precision": "float32", "crop": 16}
-        return AutoencoderTrainer((16, 16), AutoencoderSettings(**{**wanted, **settings}), *pictures)
+        return DepthAutoencoderTrainer((16, 16), AutoencoderSettings(**{**wanted, **settings}), *pictures)
 
     return make
 

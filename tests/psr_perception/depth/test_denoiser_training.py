@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from psr_perception.depth.denoiser_training import DenoiserTrainer
-from psr_perception.depth.training_settings import DepthTrainSettings
+from psr_core.latent_training import LatentTrainSettings
+from psr_perception.depth.denoiser_training import DepthDenoiserTrainer
 
 
 @pytest.fixture
 def make_trainer():
     latents, judged = (tuple(torch.randn(count, 4, 6, 8) for _ in range(2)) for count in (20, 5))
 
-    def make(**settings) -> DenoiserTrainer:
+    def make(**settings) -> DepthDenoiserTrainer:
         wanted = {"steps": 12, "batch_size": 4, "lr": 1e-3, "warmup_steps": 2, "precision": "float32", **settings}
-        return DenoiserTrainer((16, 32), 1, DepthTrainSettings(**wanted), latents, judged, torch.zeros(1, 2, 32))
+        return DepthDenoiserTrainer((16, 32), 1, LatentTrainSettings(**wanted), latents, judged, torch.zeros(1, 2, 32))
 
     torch.manual_seed(0)
     return make
@@ -35,7 +35,7 @@ def test_the_target_is_what_the_scheduler_expects(make_trainer):
             noise = (noisy[:, 4:] - alpha_bar.sqrt() * depth) / (1 - alpha_bar).sqrt()
             return SimpleNamespace(sample=alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * depth)
 
-    assert trainer._loss(Oracle(), image, depth).item() < 1e-6
+    assert trainer.loss(Oracle(), torch.arange(4), judged=False).item() < 1e-6
 
 
 def test_it_learns(make_trainer):
@@ -68,4 +68,4 @@ def test_weights_stay_in_full_precision(make_trainer):
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="precision is 'float8', expected one of: bfloat16, float32"):
-        DepthTrainSettings(precision="float8")
+        LatentTrainSettings(precision="float8")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from psr_core.small_networks import small_autoencoder
 from psr_core.steering import Steering
 from psr_perception.depth.estimator import DepthEstimator
 from psr_perception.depth.loading import load_depth_pipeline
@@ -13,8 +14,6 @@ from psr_perception.depth.settings import DepthSettings
 from psr_perception.depth.small_marigold import (
     empty_prompt,
     noise_scheduler,
-    parameter_count,
-    small_autoencoder,
     small_pipeline,
     small_unet,
 )
@@ -56,14 +55,3 @@ class TestPipeline:
 
 def test_the_first_step_sees_no_signal():
     assert noise_scheduler().alphas_cumprod[-1] == pytest.approx(0, abs=1e-6)
-
-
-@pytest.mark.parametrize("channels", [(16, 32), (16, 16, 32)])
-def test_the_sides_of_latents_follow_from_the_levels(channels):
-    latents = small_autoencoder(channels).encode(torch.zeros(1, 3, 16, 24)).latent_dist.mode()
-    factor = 2 ** (len(channels) - 1)
-    assert latents.shape == (1, 4, 16 // factor, 24 // factor)
-
-
-def test_parameters_are_counted():
-    assert parameter_count(torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)) == 10

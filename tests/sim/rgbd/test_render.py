@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from psr_core.rgbd_folder import read_rgbd_index
 from psr_perception.depth.rgbd_folder import open_rgbd_folder
+from sim import rendering_run
 from sim.rendering import GlReport, choose_gl, intrinsics
+from sim.rendering_run import LOG, Job, RenderReport
 from sim.rgbd import render as module
-from sim.rgbd.render import LOG, Plan, RenderReport, SceneJob, render, render_scene, write_scene
+from sim.rgbd.render import Plan, render, render_scene, write_scene
 from sim.rgbd.robot_scenes import TASKS, RobotScenes
 from sim.rgbd.scene import FOVY
 from sim.rgbd.views import FAULTS
@@ -58,7 +61,7 @@ def blank(monkeypatch, here):
 
     def write(plan, out, robots, job):
         entries = [{"rgb": f"{n}", "depth": f"{n}"} for n in range(job.first, job.first + job.count)]
-        return entries, module.Counter({FAULTS[0]: 1})
+        return entries, Counter({FAULTS[0]: 1})
 
     monkeypatch.setattr("tests.sim.rgbd.test_render.write_scene", write)
     return here
@@ -202,7 +205,7 @@ class TestPlan:
         jobs = list(PLAN.scenes())
         images = [job.first + i for job in jobs for i in range(job.count)]
         assert images == list(range(15))
-        assert jobs[-1] == SceneJob("test", 1, 14, 1)
+        assert jobs[-1] == Job("test", 1, 14, 1)
 
     def test_a_third_of_the_scenes_is_a_robots(self, monkeypatch):
         monkeypatch.setattr(module, "random_views", lambda scene, rng, count, *rest: [scene] * count)
@@ -212,13 +215,13 @@ class TestPlan:
             def random_scene(self, split, rng):
                 return "Lift", "robot"
 
-        seen = [render_scene(PLAN, SceneJob("train", number, 0, 1), Robots())[1][0] for number in range(30)]
+        seen = [render_scene(PLAN, Job("train", number, 0, 1), Robots())[1][0] for number in range(30)]
         assert seen.count("robot") == 10
 
     def test_every_scene_has_random_numbers_of_its_own(self, monkeypatch):
         monkeypatch.setattr(module, "random_views", lambda scene, rng, count, *rest: [scene] * count)
         monkeypatch.setattr(module, "random_room", lambda split, rng: rng.random())
-        jobs = [SceneJob(split, number, 0, 1) for split in ("train", "test") for number in (0, 1, 3, 4)]
+        jobs = [Job(split, number, 0, 1) for split in ("train", "test") for number in (0, 1, 3, 4)]
         plans = [Plan(1, 1, seed=seed) for seed in range(5)]
         numbers = [render_scene(plan, job, None)[1][0] for plan in plans for job in jobs]
         assert len(set(numbers)) == len(numbers) == 40
@@ -231,7 +234,7 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_nothing_draws(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(module, "choose_gl", lambda: GlReport("", False, "install libosmesa6"))
+        monkeypatch.setattr(rendering_run, "choose_gl", lambda: GlReport("", False, "install libosmesa6"))
         with pytest.raises(OSError, match="nothing can be rendered: install libosmesa6"):
             render(PLAN, tmp_path / "out", command="test")
 
@@ -239,5 +242,5 @@ class TestRefusals:
         given = []
         monkeypatch.setattr(module, "random_views", lambda *a: given.append(a) or [])
         with pytest.raises(ValueError, match="train scene 0: 5 scenes did not give 2 useful views of 48 x 36 pixels"):
-            render_scene(PLAN, SceneJob("train", 0, 0, 2), robots)
+            render_scene(PLAN, Job("train", 0, 0, 2), robots)
         assert len({a[0].xml for a in given}) == 5  # each another scene
