@@ -16,10 +16,10 @@ from psr_eval.depth_estimates import DepthData, DepthRun
 from psr_eval.depth_rows import Row
 from psr_eval.kept import KeptResults
 from psr_eval.report_text import head, line
-from psr_perception.depth.local_fit import local_depth
+from psr_perception.depth.local_fit import fit_locally, interpolate_planes
 from psr_perception.depth.sparse_fit import FitRefused, fit_sparse, interpolate_linear, interpolate_nearest
 
-ALONE = ("constant", "nearest point", "linear between points")  # what needs no map
+ALONE = ("constant", "nearest point", "linear between points", "planes through points")  # what needs no map
 FITTED = ("fit", "fit, drawn to the points")
 METHODS = ALONE + FITTED
 
@@ -76,14 +76,18 @@ def estimates(relative: Array, points: Array) -> dict[str, Array | None]:
         "constant": np.full(shape, np.median(points[:, 2])),
         "nearest point": interpolate_nearest(points, shape),
         "linear between points": interpolate_linear(points, shape),
+        "planes through points": interpolate_planes(points, shape),
         **dict.fromkeys(FITTED),
     }
     try:
         fit = fit_sparse(relative, points)
     except FitRefused:
         return found
+    local = fit_locally(relative, points, fit)
     if fit.is_good:
-        found |= dict(zip(FITTED, (fit.depth(relative), local_depth(relative, points, fit)), strict=True))
+        found[FITTED[0]] = fit.depth(relative)
+    if local.is_good:
+        found[FITTED[1]] = local.depth
     return found
 
 
@@ -156,7 +160,8 @@ def as_markdown(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
         "images of the ratio of means, paired. constant: the points' median.\n"
         f"* On {refused} images no good fit was found; the constant stands in for both fits there.\n"
         "* Outliers lie anywhere between half the nearest and one and a half times the farthest depth of their image. "
-        "Interpolation takes all points as they are; the fits leave out those which do not agree.",
+        "The constant, the nearest point and lines take all points as they are; planes and fits leave out those which "
+        "do not agree.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -22,6 +22,7 @@ NODES = {"depth_node", "policy_node", "pose_node", "sim_bridge", "recorder"}
 # The only modules that need a ROS installation, beside psr_ros; launch_description needs ROS's launch system.
 ROS_SHELL = {
     "psr_cli.launch_description",
+    "psr_eval.bench_depth_node",
     "psr_eval.recorder",
     "psr_perception.depth.jobs",
     "psr_perception.depth.node",

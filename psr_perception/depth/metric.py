@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psr_perception.depth.camera import Camera
-from psr_perception.depth.local_fit import local_depth
-from psr_perception.depth.sparse_fit import SparseFit, fit_sparse, points_of
+from psr_perception.depth.local_fit import fit_locally
+from psr_perception.depth.sparse_fit import Agreement, fit_sparse, points_of
 from psr_perception.frames import NANOSECONDS
 
 Array = NDArray[Any]
@@ -121,7 +121,7 @@ class MetricDepth:
     problem: str = ""
     scale: float = 0.0
     shift: float = 0.0
-    fit: SparseFit | None = None
+    fit: Agreement | None = None
 
 
 def metric_depth(
@@ -131,17 +131,24 @@ def metric_depth(
 
     A fit that is refused, or not good, makes no depth.
     """
-    fit, points = None, np.empty((0, 3))
+    fit: Agreement | None = None
     scale, shift = settings.scale, settings.shift
     if settings.source == "none":
         return MetricDepth()
-    if settings.source != "parameters":
+    if settings.source == "parameters":
+        depth = (scale * relative.astype(np.float64) + shift).astype(np.float32)
+    else:
         try:
             points = _points(buffer, stamp, frame, camera, settings)
-            fit = fit_sparse(relative, points)
+            line = fit_sparse(relative, points)
         except ValueError as error:
             return MetricDepth(problem=f"no metric depth: {error}")
-        scale, shift = fit.scale, fit.shift
+        scale, shift = line.scale, line.shift
+        if settings.fit == "local":
+            fit = local = fit_locally(relative, points, line)
+            depth = local.depth
+        else:
+            fit, depth = line, line.depth(relative)
         if not fit.is_good:
             return MetricDepth(
                 None,
@@ -151,10 +158,6 @@ def metric_depth(
                 shift,
                 fit,
             )
-    if fit is not None and settings.fit == "local":
-        depth = local_depth(relative, points, fit)
-    else:
-        depth = (scale * relative.astype(np.float64) + shift).astype(np.float32)
     depth[~((depth > 0) & (depth >= settings.min_depth) & (depth <= settings.max_depth))] = np.nan
     if np.isnan(depth).all():
         problem = f"no metric depth: no pixel lies within {settings.min_depth:g} to {settings.max_depth:g} m"

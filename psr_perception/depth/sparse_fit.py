@@ -34,7 +34,27 @@ class FitRefused(ValueError):
 
 
 @dataclass(frozen=True)
-class SparseFit:
+class Agreement:
+    """How well points agree with a fit: how many there are, how many of them are inliers, and the median relative error
+    of these."""
+
+    points: int
+    inliers: int
+    residual: float
+
+    @property
+    def share(self) -> float:
+        """Of the points, the inliers', in [0, 1]."""
+        return self.inliers / self.points
+
+    @property
+    def is_good(self) -> bool:
+        """Whether most points agree with the fit, and within a tenth of their depth in the median."""
+        return self.share >= GOOD_SHARE and self.residual <= GOOD_RESIDUAL
+
+
+@dataclass(frozen=True)
+class SparseFit(Agreement):
     """depth = scale * relative + shift, in metres; scale > 0.
 
     inliers: how many of the points lie within the threshold. residual: the median of their |depth - sparse| / sparse.
@@ -42,19 +62,6 @@ class SparseFit:
 
     scale: float
     shift: float
-    points: int
-    inliers: int
-    residual: float
-
-    @property
-    def share(self) -> float:
-        """Of the points, the inliers', in (0, 1]."""
-        return self.inliers / self.points
-
-    @property
-    def is_good(self) -> bool:
-        """Whether most points agree with the fit, and within a tenth of their depth in the median."""
-        return self.share >= GOOD_SHARE and self.residual <= GOOD_RESIDUAL
 
     def depth(self, relative: Array) -> Array:
         """The metric map, float32, metres, NaN where the line leads to or behind the camera."""
@@ -103,7 +110,7 @@ def fit_sparse(relative: Array, points: Array, threshold: float = 0.2, seed: int
         )
     error = np.abs(_error(scale, shift, x, depth))
     inlier = error < threshold
-    return SparseFit(scale, shift, len(x), int(inlier.sum()), float(np.median(error[inlier])))
+    return SparseFit(len(x), int(inlier.sum()), float(np.median(error[inlier])), scale, shift)
 
 
 def interpolate_nearest(points: Array, shape: tuple[int, int]) -> Array:

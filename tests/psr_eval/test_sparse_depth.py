@@ -71,7 +71,14 @@ def test_pixels_without_depth_count_as_wrong():
 
 
 def test_shares_are_of_the_means_and_refusals_are_counted():
-    errors = {"constant": 0.4, "nearest point": 0.1, "linear between points": 0.2, "fit": 0.08, FITTED[1]: 0.05}
+    errors = {
+        "constant": 0.4,
+        "nearest point": 0.1,
+        "linear between points": 0.2,
+        "planes through points": 0.3,
+        "fit": 0.08,
+        FITTED[1]: 0.05,
+    }
     measured = [
         {"errors": {name: each * value for name, value in errors.items()}, "refused": each > 1} for each in (1, 2)
     ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psr_perception.depth import local_fit
-from psr_perception.depth.local_fit import local_depth
+from psr_perception.depth.local_fit import fit_locally, interpolate_planes
 from psr_perception.depth.sparse_fit import fit_sparse, interpolate_linear, interpolate_nearest
 from tests.psr_perception.depth.test_sparse_fit import SHAPE, lidar, median_error, relative_of, room
 
@@ -21,7 +21,7 @@ def test_where_the_fit_is_exact_it_stays(seed):
     depth = room(rng)
     relative, points = relative_of(depth, rng), lidar(depth, rng)
     fit = fit_sparse(relative, points)
-    np.testing.assert_allclose(local_depth(relative, points, fit), fit.depth(relative), rtol=1e-4)
+    np.testing.assert_allclose(fit_locally(relative, points, fit).depth, fit.depth(relative), rtol=1e-4)
 
 
 @given(seeds, st.floats(0.05, 20))
@@ -30,7 +30,7 @@ def test_it_scales_with_the_points(seed, scale):
     depth = room(rng)
     relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng, outliers=0.2)
     larger = points * [1, 1, scale]
-    one, other = (local_depth(relative, each, fit_sparse(relative, each)) for each in (points, larger))
+    one, other = (fit_locally(relative, each, fit_sparse(relative, each)).depth for each in (points, larger))
     np.testing.assert_allclose(other, scale * one, rtol=1e-3)
 
 
@@ -42,7 +42,7 @@ def test_it_beats_the_fit_and_the_points_alone_by_thirty_percent(ripple, seed):
     depth = room(rng)
     relative, points = relative_of(depth, rng, ripple=ripple), lidar(depth, rng, outliers=0.2)
     fit = fit_sparse(relative, points)
-    error = median_error(local_depth(relative, points, fit), depth)
+    error = median_error(fit_locally(relative, points, fit).depth, depth)
     others = [fit.depth(relative), interpolate_nearest(points, SHAPE), interpolate_linear(points, SHAPE)]
     assert error < 0.7 * min(median_error(other, depth) for other in others)
 
@@ -54,9 +54,9 @@ def test_points_that_do_not_agree_with_the_fit_draw_nothing():
     fit = fit_sparse(relative, points)
     wrong = np.column_stack([points[:20, :2], 9 * points[:20, 2]])
     np.testing.assert_array_equal(
-        local_depth(relative, np.concatenate([points, wrong]), fit), local_depth(relative, points, fit)
+        fit_locally(relative, np.concatenate([points, wrong]), fit).depth, fit_locally(relative, points, fit).depth
     )
-    np.testing.assert_array_equal(local_depth(relative, wrong, fit), fit.depth(relative))
+    np.testing.assert_array_equal(fit_locally(relative, wrong, fit).depth, fit.depth(relative))
 
 
 def test_far_from_every_point_the_fit_holds():
@@ -65,15 +65,49 @@ def test_far_from_every_point_the_fit_holds():
     relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng)
     fit = fit_sparse(relative, points)
     corner = points[(points[:, 0] < 30) & (points[:, 1] < 30)]
-    ratio = local_depth(relative, corner, fit) / fit.depth(relative)
+    ratio = fit_locally(relative, corner, fit).depth / fit.depth(relative)
     assert np.abs(ratio[:25, :25] - 1).max() > 0.03
     np.testing.assert_allclose(ratio[-5:, -5:], 1, atol=1e-3)
 
 
-def test_more_points_than_draw_are_thinned(monkeypatch):
+def test_more_points_than_draw_are_thinned_and_that_changes_little(monkeypatch):
     rng = np.random.default_rng(0)
     depth = room(rng)
-    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng, n=400)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng, n=1000)
     fit = fit_sparse(relative, points)
-    monkeypatch.setattr(local_fit, "POINTS", 100)
-    np.testing.assert_array_equal(local_depth(relative, points, fit), local_depth(relative, points[::4], fit))
+    whole = fit_locally(relative, points, fit).depth
+    drew, plane = [], local_fit._plane
+    monkeypatch.setattr(local_fit, "POINTS", 300)
+    monkeypatch.setattr(
+        local_fit, "_plane", lambda wanted, places, v: drew.append(len(places)) or plane(wanted, places, v)
+    )
+    assert median_error(fit_locally(relative, points, fit).depth, whole) < 0.01
+    assert len(drew) == 2 and max(drew) <= 300
+
+
+@given(seeds)
+def test_without_a_map_planes_pass_through_what_is_a_plane_in_the_logarithm(seed):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    depth = np.exp(rng.uniform(-1, 1) + rng.uniform(-0.005, 0.005) * rows + rng.uniform(-0.005, 0.005) * columns)
+    found = interpolate_planes(lidar(depth, rng, outliers=0.1), SHAPE)
+    assert median_error(found, depth) < 0.01
+
+
+def test_points_whose_neighbours_contradict_them_are_no_inliers():
+    rng = np.random.default_rng(0)
+    depth = room(rng)
+    relative, points = relative_of(depth, rng, ripple=0.1), lidar(depth, rng)
+    wrong = points.copy()
+    wrong[::10, 2] *= 1.6
+    found = fit_locally(relative, wrong, fit_sparse(relative, points))
+    assert (found.points, found.inliers) == (200, pytest.approx(180, abs=4)) and found.is_good
+    assert median_error(found.depth, depth) < 0.02
+
+
+def test_a_map_that_says_nothing_is_not_good():
+    rng = np.random.default_rng(0)
+    depth = room(rng)
+    points = lidar(depth, rng, outliers=0.9)
+    found = fit_locally(relative_of(depth, rng), points, fit_sparse(relative_of(depth, rng), lidar(depth, rng)))
+    assert not found.is_good and found.inliers < 80

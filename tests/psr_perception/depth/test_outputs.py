@@ -44,7 +44,7 @@ def frame(**changes):
     fields = {
         "image_rgb": np.full((32, 48, 3), 99, np.uint8),
         "estimate": estimate,
-        "metric": MetricDepth(RELATIVE + 1, "", 1.0, 1.0, SparseFit(1.0, 1.0, 20, 18, 0.01)),
+        "metric": MetricDepth(RELATIVE + 1, "", 1.0, 1.0, SparseFit(20, 18, 0.01, 1.0, 1.0)),
         "camera": CAMERA,
         "camera_problem": "",
         "request": DepthRequest(settings, Steering(k=2.0), MetricSettings("depth")),
