@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from scipy.spatial import QhullError
+from scipy.stats import kendalltau
 
 from psr_perception.depth.metrics import affine_fit
 
@@ -86,7 +87,7 @@ def fit_sparse(relative: Array, points: Array, threshold: float = 0.2, seed: int
 
     MSAC over lines through two points, then Tukey's biweight; both on relative errors. Raises FitRefused when there
     are fewer than 10 valid points, when their relative depth (or that of those which agree) hardly differs, and when
-    the points get nearer where the map says farther; ValueError on other shapes or threshold.
+    the points on the whole get nearer where the map says farther; ValueError on other shapes or threshold.
     Source: Torr and Zisserman, MLESAC, CVIU 78 (2000); Beaton and Tukey, Technometrics 16 (1974).
     """
     if not threshold > 0:
@@ -96,18 +97,23 @@ def fit_sparse(relative: Array, points: Array, threshold: float = 0.2, seed: int
         raise FitRefused("too few points", f"{len(x)} are valid, expected {MIN_POINTS} or more")
     map_spread = float(relative[np.isfinite(relative)].std())
     _require_spread(x, map_spread)
+    order = float(kendalltau(x, depth).statistic)
+    if order <= 0:
+        raise FitRefused(
+            "negative scale",
+            f"points are nearer where the map says farther (rank correlation {order:.2f}); is it inverse depth?",
+        )
     scale, shift = _best_line(x, depth, threshold, np.random.default_rng(seed))
     for _ in range(REWEIGHTINGS):
         kept = np.maximum(1 - (_error(scale, shift, x, depth) / threshold) ** 2, 0)
         _require_spread(x[kept > 0], map_spread)
         before = scale, shift
         scale, shift = affine_fit(x, depth, (kept / depth) ** 2)
+        if scale <= 0:  # a poor map says nothing of the points that agree best
+            scale, shift = before
+            break
         if np.allclose((scale, shift), before, rtol=1e-9, atol=0):
             break
-    if scale <= 0:
-        raise FitRefused(
-            "negative scale", f"the scale is {scale:.3g}; the map must grow with depth, is this one inverse depth?"
-        )
     error = np.abs(_error(scale, shift, x, depth))
     inlier = error < threshold
     return SparseFit(len(x), int(inlier.sum()), float(np.median(error[inlier])), scale, shift)
@@ -172,11 +178,11 @@ def _error(scale: Array | float, shift: Array | float, x: Array, depth: Array) -
 
 
 def _best_line(x: Array, depth: Array, threshold: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Of many lines through two points the one with the least squared error, errors counted up to the threshold."""
+    """Of many rising lines through two points the one with the least squared error, counted up to the threshold."""
     first, second = rng.integers(len(x), size=(2, HYPOTHESES))
     scored = rng.permutation(len(x))[:SCORED_POINTS]
-    apart = x[first] != x[second]
-    first, second = first[apart], second[apart]
+    rising = (depth[first] - depth[second]) * (x[first] - x[second]) > 0  # the order of the points says which way
+    first, second = first[rising], second[rising]
     if not len(first):
         raise FitRefused("too little spread", "nearly all points have the same relative depth")
     scale = (depth[first] - depth[second]) / (x[first] - x[second])

@@ -100,7 +100,7 @@ class TestProblems:
         points[:, 2] *= np.exp(np.random.default_rng(0).uniform(-3, 3, 400))
         found = metric_depth(RELATIVE, 0, "camera", CAMERA, FITTED, sparse(points))
         assert found.depth is None
-        assert not found.fit.is_good and found.scale == found.fit.scale
+        assert not found.fit.is_good and found.scale > 0
         assert "of 400 points agree with the fit" in found.problem
 
     def test_limits_without_a_pixel_inside(self):

@@ -244,10 +244,28 @@ class TestRefusals:
         depth = room(rng)
         assert self.reason(1 / depth, lidar(depth, rng, outliers=0.2)) == "negative scale"
 
-    def test_a_map_that_has_nothing_to_do_with_the_scene_makes_no_good_fit(self):
+    def test_a_poor_map_that_rises_on_the_whole_is_fitted_though_most_points_say_nothing(self):
+        """Of a table nearly all points agree with any slope; a wall behind it says which."""
         rng = np.random.default_rng(0)
-        fit = fit_sparse(rng.random(SHAPE), lidar(np.exp(rng.uniform(-1, 3, SHAPE)), rng))
-        assert not fit.is_good and fit.share < 0.4
+        depth = np.full(SHAPE, 1.0)
+        depth[:20] = 3.0
+        relative = (depth - 1) / 2 + rng.normal(0, 0.1, SHAPE)
+        relative[20:] -= 0.1 * np.linspace(0, 1, SHAPE[0] - 20)[:, None]
+        depth[20:] += 0.3 * np.linspace(0, 1, SHAPE[0] - 20)[:, None]
+        assert fit_sparse(relative, lidar(depth, rng)).scale > 0
+
+    def test_a_map_that_has_nothing_to_do_with_the_scene_makes_no_good_fit(self):
+        refused = 0
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            relative, points = rng.random(SHAPE), lidar(np.exp(rng.uniform(-1, 3, SHAPE)), rng)
+            try:
+                fit = fit_sparse(relative, points)
+            except FitRefused:  # half of such maps fall with depth
+                refused += 1
+            else:
+                assert not fit.is_good and fit.share < 0.4
+        assert 0 < refused < 6
 
     def test_shapes_and_threshold(self):
         points = np.ones((20, 3))
