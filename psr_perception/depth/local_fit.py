@@ -18,7 +18,6 @@ REACH = 1.0  # of a point in the image, in mean distances between neighbouring p
 ALIKE = 0.1  # of a point in relative depth, in ranges of the map
 PRIOR, LEVEL = 0.005, 0.02  # weights of no correction at all, which holds far from every point, and of no slope
 NEIGHBOURS = 8  # by which a point is judged
-FARTHEST = np.log(2.0)  # correction: a map is not that wrong, a point may be
 NEAREST = 0.05  # fitted depth, in medians of the map: nearer, and behind the camera, the line means nothing
 
 
@@ -30,29 +29,21 @@ class LocalFit(Agreement):
     depth: NDArray[np.float32]
 
 
-def fit_locally(
-    relative: Array, points: Array, fit: SparseFit, threshold: float = 0.2, farthest: float = FARTHEST
-) -> LocalFit:
+def fit_locally(relative: Array, points: Array, fit: SparseFit, threshold: float = 0.2) -> LocalFit:
     """The metric map of a relative one (H, W) under a fit, drawn to those points whose neighbours bear them out.
 
     The correction of a point is the logarithm of its depth / the fitted depth. It counts where it differs by less than
-    the threshold from what its neighbours say, and is below `farthest` (a factor of two). Around each pixel corrections
-    are fitted by a plane in image and relative depth, with weights that fall with the distance in all three: they stay
-    on their side of an edge, and fade where no point is near. points, threshold: as fit_sparse has them; fit: what it
-    returned.
+    the threshold from what its neighbours say, however large it is. Around each pixel corrections are fitted by a plane
+    in image and relative depth, with weights that fall with the distance in all three: they stay on their side of an
+    edge, and fade where no point is near. points, threshold: as fit_sparse has them; fit: what it returned.
     Source: local linear regression (Cleveland, JASA 74, 1979) with the weights of a bilateral filter (Tomasi and
     Manduchi, ICCV 1998).
     """
     at, x, sparse = usable_points(relative, points)
     line = fit.scale * relative.astype(np.float64) + fit.shift
-    count, floor = len(at), NEAREST * np.median(line[line > 0])
+    floor = NEAREST * np.median(line[line > 0])
     fitted = np.maximum(line, floor)
     correction = np.log(sparse / np.maximum(fit.scale * x + fit.shift, floor))
-    possible = np.abs(correction) < farthest
-    at, x, correction = at[possible], x[possible], correction[possible]
-    nothing = LocalFit(count, 0, float("inf"), fitted.astype(np.float32))
-    if not len(at):
-        return nothing
     unit = REACH * np.sqrt(relative.size / len(at)), ALIKE * max(float(np.ptp(relative[np.isfinite(relative)])), 1e-6)
     places = np.column_stack([at / unit[0], x / unit[1]])
     missed = np.abs(correction - _neighbours(places, correction))
@@ -61,17 +52,17 @@ def fit_locally(
         some = _some(inlier)
         inlier = np.abs(correction - _plane(places, places[some], correction[some])) < threshold
     if not inlier.any():
-        return nothing
+        return LocalFit(len(at), 0, float("inf"), fitted.astype(np.float32))
     some = _some(inlier)
     spread = _on_map(relative, unit, places[some], correction[some])
     residual = float(np.median(missed[inlier]))
-    return LocalFit(count, int(inlier.sum()), residual, (fitted * np.exp(spread)).astype(np.float32))
+    return LocalFit(len(at), int(inlier.sum()), residual, (fitted * np.exp(spread)).astype(np.float32))
 
 
 def interpolate_planes(points: Array, shape: tuple[int, int]) -> NDArray[np.float32]:
     """What the sparse points alone say, in the same way: planes through those that their neighbours bear out."""
     level = SparseFit(len(points), len(points), 0.0, 0.0, float(np.median(points[:, 2])))
-    return fit_locally(np.zeros(shape), points, level, farthest=float("inf")).depth
+    return fit_locally(np.zeros(shape), points, level).depth
 
 
 def _some(chosen: Array) -> Array:
