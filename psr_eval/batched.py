@@ -1,8 +1,9 @@
 """Many episodes at a time: environments in worker processes, one padded network call for all whose chunk is due.
 
 The network answers a row of its batch with the same bits whatever stands in the other rows, as long as the batch has
-the same size. So calls are padded to one size, and an outcome depends on the plan and its seed alone: not on the number
-of workers, nor on who else was in the batch. (Another batch size moves the last bits of a chunk.)
+the same size, a multiple of LANES. So calls are padded to one size, and an outcome depends on the plan and its seed
+alone: not on the number of workers, nor on who else was in the batch. (Another batch size moves the last bits of a
+chunk.)
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from psr_eval.rollouts import RolloutPlan
 
 GROUPS = 2  # environments for one row of the batch: while one computes, the other's chunk is sampled
+# Rows of a call are a multiple of a vector register's numbers: what is left over at the end of a tensor, in its last
+# rows, may be rounded in another way.
+LANES = 8
 DEAD = "a worker process ended unexpectedly; its own message stands above"
 
 
@@ -97,8 +101,8 @@ def _begin(slot: _Slot, seed: int, crew: Crew) -> None:
 
 
 def _sample(plan: RolloutPlan, policy: DiffusionPolicy, slots: list[_Slot], batch: int) -> NDArray[np.float32]:
-    """Chunks (len(slots), R, Da), R counted from the present step on, from one call of `batch` rows."""
-    padded = slots + [slots[0]] * (batch - len(slots))
+    """Chunks (len(slots), R, Da), R counted from the present step on, from one call of `batch` rows or a few more."""
+    padded = slots + [slots[0]] * (-(-batch // LANES) * LANES - len(slots))
     begin = time.perf_counter()
     actions = policy.sample(
         torch.from_numpy(np.stack([slot.history for slot in padded])),
