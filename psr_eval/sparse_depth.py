@@ -158,7 +158,7 @@ def as_markdown(results: Sequence[Result], facts: Mapping[str, Any]) -> str:
         "\n".join(rows),
         "* Median relative error: of the valid pixels of an image, then the mean over images. [95 %]: bootstrap over "
         "images of the ratio of means, paired. constant: the points' median.\n"
-        f"* On {refused} images no good fit was found; the constant stands in for both fits there.\n"
+        f"* On {refused} images one scale and one shift were no good fit; the constant stands in for them there.\n"
         "* Outliers lie anywhere between half the nearest and one and a half times the farthest depth of their image. "
         "The constant, the nearest point and lines take all points as they are; planes and fits leave out those which "
         "do not agree.",
