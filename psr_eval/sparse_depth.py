@@ -45,8 +45,8 @@ class SparseSettings:
 @dataclass(frozen=True)
 class Result:
     """A method on all images. error: mean of the images' median relative errors; against: for each method of ALONE by
-    which share the error is lower than that one's, with its 95 % bootstrap interval. refused: images without a fit,
-    on which the constant stands in."""
+    which share the error is lower than that one's, with its 95 % bootstrap interval. refused: images where
+    one scale and one shift are no good fit, and the constant stands in."""
 
     method: str
     error: float
@@ -131,7 +131,7 @@ def compare(measured: Sequence[Mapping[str, Any]]) -> list[Result]:
         against = {other: _lower_by(errors[other], values) for other in ALONE if other != name}
         low, high = np.quantile(values, [0.25, 0.75])
         quartiles = float(low), float(high)
-        results.append(Result(name, float(values.mean()), quartiles, against, refused if name in FITTED else 0))
+        results.append(Result(name, float(values.mean()), quartiles, against, refused if name == FITTED[0] else 0))
     return results
 
 
