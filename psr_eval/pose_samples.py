@@ -22,7 +22,7 @@ from psr_core.seeds import noise_generator
 from psr_core.so3_diffusion import sample_so3
 from psr_eval.kept import KeptResults
 from psr_eval.pose_rows import Row
-from psr_perception.pose.network import PoseNetwork
+from psr_perception.pose.network import Features, PoseNetwork
 from psr_perception.pose.raycaster import render
 from psr_perception.pose.solids import SOLIDS
 from psr_perception.pose.symmetry import Symmetry, load_symmetry
@@ -122,20 +122,20 @@ class PoseSampling:
         return [range(first, min(first + self.batch, count)) for first in range(0, count, self.batch)]
 
     @torch.no_grad()
-    def encode(self, numbers: Sequence[int]) -> Tensor:
+    def encode(self, numbers: Sequence[int]) -> Features:
         """Features of images by their numbers."""
         return self.network.encode(self.data.images(numbers, self.network.config.image_size, self.device))
 
     @torch.no_grad()
-    def sample(self, row: Row, numbers: Sequence[int], features: Tensor, count: int | None = None) -> Tensor:
+    def sample(self, row: Row, numbers: Sequence[int], features: Features, count: int | None = None) -> Tensor:
         """Rotations (B, samples, 3, 3) of the images with these numbers and features; count: of samples, if others."""
         generators = [noise_generator(self.seed, number, SAMPLES) for number in numbers]
         shape = (len(numbers), self.samples if count is None else count)
-        start = so3.random_rotations(shape, generators, features.dtype, features.device)
+        start = so3.random_rotations(shape, generators, features.whole.dtype, features.whole.device)
         denoiser = self.network.denoiser(features)
         return sample_so3(denoiser, start, row.levels(), row.steering, row.eta, generators)
 
-    def errors(self, row: Row, numbers: Sequence[int], features: Tensor) -> Array:
+    def errors(self, row: Row, numbers: Sequence[int], features: Features) -> Array:
         """Degrees (B, samples) of sample()."""
         return self.data.errors(numbers, self.sample(row, numbers, features).cpu()).numpy().astype(np.float64)
 

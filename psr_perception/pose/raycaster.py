@@ -32,6 +32,17 @@ def render(solid: Solid, rotations: Tensor, size: int, supersampling: int = 2) -
 
     supersampling: rays a pixel along each side; their mean is the pixel. Raises ValueError below size 1 or one ray.
     """
+    normals, hit = cast(solid, rotations, size, supersampling)
+    light = torch.nn.functional.normalize(torch.tensor(LIGHT, dtype=torch.float64), dim=0).to(rotations)
+    lit = (1 + (normals @ (light @ rotations)[..., None]).squeeze(-1)) / 2  # half Lambert: no face is black
+    return to_pixels(torch.where(hit, DARKEST + (1 - DARKEST) * lit**2, 0.0), size, supersampling)
+
+
+def cast(solid: Solid, rotations: Tensor, size: int, supersampling: int) -> tuple[Tensor, Tensor]:
+    """What the rays of pictures (size, size) meet: normals (B, P, 3) in the object's frame, and whether they meet any.
+
+    P = (size supersampling)², row by row of the finer grid. Raises ValueError below size 1 or one ray.
+    """
     if size < 1 or supersampling < 1:
         raise ValueError(f"size is {size} and supersampling {supersampling}, expected both to be 1 or more")
     directions = _rays(size, supersampling).to(rotations) @ rotations  # of the rays in the object's frame: Rᵀ d
@@ -41,11 +52,12 @@ def render(solid: Solid, rotations: Tensor, size: int, supersampling: int = 2) -
         side_enter, side_leave, side_normals = _side(*solid.round_side, eye, directions)
         normals = torch.where((side_enter > enter)[..., None], side_normals, normals)
         enter, leave = torch.maximum(enter, side_enter), torch.minimum(leave, side_leave)
-    light = torch.nn.functional.normalize(torch.tensor(LIGHT, dtype=torch.float64), dim=0).to(rotations)
-    lit = (1 + (normals @ (light @ rotations)[..., None]).squeeze(-1)) / 2  # half Lambert: no face is black
-    grey = torch.where((enter < leave) & (enter > 0), DARKEST + (1 - DARKEST) * lit**2, 0.0)
-    cells = grey.reshape(len(rotations), size, supersampling, size, supersampling)
-    return cells.mean((2, 4))
+    return normals, (enter < leave) & (enter > 0)
+
+
+def to_pixels(rays: Tensor, size: int, supersampling: int) -> Tensor:
+    """Pictures (B, size, size), a pixel the mean of its rays, of values (B, P) as cast has them."""
+    return rays.reshape(len(rays), size, supersampling, size, supersampling).mean((2, 4))
 
 
 def _rays(size: int, supersampling: int) -> Tensor:

@@ -14,6 +14,7 @@ from psr_core import so3
 from psr_core.devices import lower_precision, require_precision
 from psr_core.so3_diffusion import perturb, sigma_at
 from psr_core.training import INIT, VALIDATION, NetworkTrainer, TrainSettings, require_least, seed_all
+from psr_perception.pose.appearance import render_varied
 from psr_perception.pose.network import PoseConfig, PoseNetwork
 from psr_perception.pose.raycaster import render
 from psr_perception.pose.solids import SOLIDS
@@ -60,22 +61,27 @@ class Pictures(Protocol):
 class RenderedSolids:
     """Pictures of solids in uniformly drawn rotations, never the same twice; item i shows solid i modulo their number.
 
-    Raises ValueError for an unknown solid.
+    varied: share of the pictures that have light and background of their own. Raises ValueError for an unknown solid,
+    or a share outside [0, 1].
     """
 
-    def __init__(self, names: Sequence[str], size: int, supersampling: int = 2) -> None:
+    def __init__(self, names: Sequence[str], size: int, supersampling: int = 2, varied: float = 0.5) -> None:
         if unknown := [name for name in names if name not in SOLIDS]:
             raise ValueError(f"solids has {', '.join(map(repr, unknown))}, expected some of: {', '.join(SOLIDS)}")
-        self.names, self.size, self.supersampling = list(names), size, supersampling
+        if not 0 <= varied <= 1:
+            raise ValueError(f"varied is {varied}, expected a share, 0 to 1")
+        self.names, self.size, self.supersampling, self.varied = list(names), size, supersampling, varied
         self.items = 1000 * len(self.names)  # batches of a few dozen hold every solid about equally often
-        self.identity: dict[str, Any] = {"solids": self.names, "supersampling": supersampling}
+        self.identity: dict[str, Any] = {"solids": self.names, "supersampling": supersampling, "varied": varied}
 
     def batch(self, index: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         rotations = so3.quat_to_matrix(torch.randn(len(index), 4)).to(device)
         pictures = torch.empty(len(index), self.size, self.size, device=device)
+        varied = torch.rand(len(index)) < self.varied
         for number, name in enumerate(self.names):
-            shown = (index % len(self.names) == number).to(device)
-            pictures[shown] = render(SOLIDS[name], rotations[shown], self.size, self.supersampling)
+            for draw, wanted in ((render, ~varied), (render_varied, varied)):
+                shown = ((index % len(self.names) == number) & wanted).to(device)
+                pictures[shown] = draw(SOLIDS[name], rotations[shown], self.size, self.supersampling)
         return pictures, rotations
 
 
