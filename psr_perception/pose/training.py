@@ -81,7 +81,8 @@ class RenderedSolids:
         for number, name in enumerate(self.names):
             for draw, wanted in ((render, ~varied), (render_varied, varied)):
                 shown = ((index % len(self.names) == number) & wanted).to(device)
-                pictures[shown] = draw(SOLIDS[name], rotations[shown], self.size, self.supersampling)
+                if shown.any():
+                    pictures[shown] = draw(SOLIDS[name], rotations[shown], self.size, self.supersampling)
         return pictures, rotations
 
 
