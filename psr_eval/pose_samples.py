@@ -131,7 +131,7 @@ class PoseSampling:
         """Rotations (B, samples, 3, 3) of the images with these numbers and features; count: of samples, if others."""
         generators = [noise_generator(self.seed, number, SAMPLES) for number in numbers]
         shape = (len(numbers), self.samples if count is None else count)
-        start = so3.random_rotations(shape, generators, features.whole.dtype, features.whole.device)
+        start = so3.random_rotations(shape, generators, device=self.device)
         denoiser = self.network.denoiser(features)
         return sample_so3(denoiser, start, row.levels(), row.steering, row.eta, generators)
 

@@ -133,7 +133,7 @@ class PoseNetwork(nn.Module):
         if len(generators) != len(images):
             raise ValueError(f"generators has {len(generators)} entries, expected one for each of {len(images)} images")
         features = self.encode(images)
-        start = so3.random_rotations((len(images), count), generators, features.whole.dtype, images.device)
+        start = so3.random_rotations((len(images), count), generators, images.dtype, images.device)
         return sample_so3(self.denoiser(features), start, steps, steering, eta, generators)
 
 

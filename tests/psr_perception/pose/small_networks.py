@@ -7,7 +7,7 @@ import torch
 from psr_core.so3_mixtures import RotationMixture
 from psr_perception.pose.network import PoseConfig, PoseNetwork
 
-SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=24, hidden=32)
+SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=24, map_channels=8, points=6, hidden=32)
 
 
 def random_network(seed=0, config=SMALL):

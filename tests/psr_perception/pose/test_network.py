@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from psr_core.seeds import noise_generator
 from psr_core.so3_diffusion import power_steps
 from psr_core.steering import Level, Steering
 from psr_perception.pose.checkpoint import load_pose_network, read_pose_description, save_pose_network
-from psr_perception.pose.network import REFERENCE, PoseConfig, PoseNetwork, octaves, sinusoids
+from psr_perception.pose.network import REFERENCE, Features, PoseConfig, PoseNetwork, look_up, sinusoids
+from psr_perception.pose.raycaster import DISTANCE, intrinsics, render
+from psr_perception.pose.solids import SOLIDS
 from tests.psr_perception.pose.small_networks import SMALL, random_network
 
 
@@ -24,21 +27,25 @@ def rotations(*shape):
     return so3.random_rotations(shape, torch.Generator().manual_seed(2))
 
 
+def of(features, index):
+    return Features(features.whole[index], features.places[index])
+
+
 class TestNoise:
     def test_is_a_vector_for_each_rotation(self):
         network = random_network()
         features = network.encode(images(3))
-        assert features.shape == (3, 24)
+        assert features.whole.shape == (3, 24) and features.places.shape == (3, 8, 8, 8)
         assert network.noise(features, rotations(3, 5), torch.rand(3, 5)).shape == (3, 5, 3)
 
     def test_of_a_row_depends_on_its_own_image_rotation_and_time(self):
         network, times = random_network(), torch.rand(3, 5)
         features = network.encode(images(3))
         whole = network.noise(features, rotations(3, 5), times)
-        part = network.noise(features[1:2], rotations(3, 5)[1:2, 2:3], times[1:2, 2:3])
+        part = network.noise(of(features, slice(1, 2)), rotations(3, 5)[1:2, 2:3], times[1:2, 2:3])
         torch.testing.assert_close(part, whole[1:2, 2:3], rtol=0, atol=1e-5)
         for other in (
-            network.noise(features.flip(0), rotations(3, 5), times),
+            network.noise(of(features, [2, 1, 0]), rotations(3, 5), times),
             network.noise(features, rotations(3, 5).flip(1), times),
             network.noise(features, rotations(3, 5), times.flip(1)),
         ):
@@ -59,18 +66,50 @@ class TestNoise:
             random_network().encode(images(1, 8))
 
 
-class TestEmbeddings:
-    def test_tell_neighbouring_rotations_and_times_apart(self):
-        base, beside = rotations(50), rotations(50) @ so3.exp(torch.tensor([0.02, 0, 0]))
-        gap = (octaves(base.flatten(-2)) - octaves(beside.flatten(-2))).norm(dim=-1)
-        assert gap.min() > 0.5
-        assert (sinusoids(torch.tensor(50.0), 32) - sinusoids(torch.tensor(51.0), 32)).norm() > 0.5
+class TestLookUp:
+    """Pictures whose places know where they are: (column, row) of a place's centre, from -1 to 1."""
 
-    def test_have_no_cut_at_half_a_turn(self):
-        """A turn of just less and of just more than pi are neighbours."""
-        turns = so3.exp(torch.tensor([[0, 0, torch.pi - 1e-4], [0, 0, torch.pi + 1e-4]]))
-        one, other = octaves(turns.flatten(-2))
-        assert (one - other).norm() < 0.1
+    @staticmethod
+    def places(side):
+        centres = (2 * torch.arange(side) + 1) / side - 1
+        row, column = torch.meshgrid(centres, centres, indexing="ij")
+        return torch.stack([column, row])[None]
+
+    def test_is_where_the_ray_caster_draws_a_point(self):
+        size = 65
+        for turn in rotations(1, 20)[0]:
+            point = turn.mT @ torch.tensor([0.3, -0.2, 0.1])  # seen there whatever the rotation
+            seen = look_up(self.places(size), point[None], turn[None, None])[0, 0]
+            focal, centre = intrinsics(size)
+            pixel = focal * torch.tensor([0.3, -0.2]) / (0.1 + DISTANCE) + centre
+            torch.testing.assert_close(seen, (2 * pixel + 1) / size - 1, rtol=0, atol=1e-5)
+
+    def test_finds_a_solid_that_is_drawn(self):
+        """The middles of the faces that look at the camera are on the cube in its picture."""
+        turns = rotations(1, 50)
+        pictures = render(SOLIDS["cube"], turns[0], 48)
+        for picture, turn in zip(pictures, turns[0], strict=True):
+            middles = SOLIDS["cube"].offsets[0].float() * SOLIDS["cube"].normals.float()
+            towards = (middles @ turn.mT)[:, 2] < -0.1
+            seen = look_up(picture[None, None], middles[towards], turn[None, None])
+            assert seen.min() > 0.09
+
+    def test_of_a_symmetric_form_is_the_same_places_in_another_order(self):
+        corners = torch.tensor([[x, y, z] for x in (-0.2, 0.2) for y in (-0.2, 0.2) for z in (-0.2, 0.2)])
+        quarter = so3.exp(torch.tensor([0, 0, math.pi / 2]))
+        turn = rotations(1, 1)
+        one, other = (look_up(self.places(9), corners, r).reshape(8, 2) for r in (turn, turn @ quarter))
+        assert (one - other).abs().max() > 0.1
+        torch.testing.assert_close(one[one[:, 0].argsort()], other[other[:, 0].argsort()], rtol=0, atol=1e-5)
+
+    def test_behind_the_camera_nothing_is_infinite(self):
+        far = torch.tensor([[0.0, 0.1, -DISTANCE], [0.0, 0.1, -2 * DISTANCE]])
+        assert look_up(self.places(9), far, torch.eye(3)[None, None]).isfinite().all()
+
+
+class TestEmbeddings:
+    def test_tell_neighbouring_times_apart(self):
+        assert (sinusoids(torch.tensor(50.0), 32) - sinusoids(torch.tensor(51.0), 32)).norm() > 0.5
 
 
 class TestSampling:
@@ -105,7 +144,8 @@ class TestConfig:
         """21.3 million weights as in torchvision's without its classifier, and its 16 blocks of two convolutions."""
         with torch.device("meta"):
             network = PoseNetwork(REFERENCE)
-        trunk = sum(p.numel() for p in network.encoder.trunk.parameters())
+        encoder = network.encoder
+        trunk = sum(p.numel() for part in (encoder.stem, encoder.stages) for p in part.parameters())
         assert trunk == pytest.approx(21.3e6, rel=0.01)
 
     @pytest.mark.parametrize(
@@ -116,7 +156,9 @@ class TestConfig:
             ({"blocks": (1, 0)}, r"blocks is \(1, 0\)"),
             ({"stem": 3}, "stem is 3, expected 2 or 4"),
             ({"image_size": 18}, "image_size is 18, expected a multiple of 4"),
-            ({"hidden": 33}, "hidden 33, expected >= 1 and an even number"),
+            ({"hidden": 33}, "hidden is 33, expected an even number >= 2"),
+            ({"points": 0}, "points is 0, expected a number >= 1"),
+            ({"map_channels": 0}, "map_channels is 0, expected a number >= 1"),
         ],
     )
     def test_names_the_wrong_field(self, changes, message):

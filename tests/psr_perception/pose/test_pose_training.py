@@ -14,7 +14,7 @@ from psr_perception.pose.solids import SOLIDS
 from psr_perception.pose.symsol_folder import SymsolFolder
 from psr_perception.pose.training import PoseTrainer, PoseTrainSettings, RenderedSolids, SymsolPictures
 
-SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=32, hidden=32)
+SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=32, map_channels=8, points=8, hidden=32)
 CPU = torch.device("cpu")
 
 
@@ -102,11 +102,23 @@ class TestRuns:
 
 class TestPictures:
     def test_show_each_items_solid_in_the_rotation_they_name(self):
-        source = RenderedSolids(["cube", "cone"], 16, 1)
+        source = RenderedSolids(["cube", "cone"], 16, 1, varied=0)
         torch.manual_seed(0)
         pictures, rotations = source.batch(torch.tensor([1, 2, 5]), CPU)
         for picture, rotation, name in zip(pictures, rotations, ("cone", "cube", "cone"), strict=True):
             torch.testing.assert_close(picture, render(SOLIDS[name], rotation[None], 16, 1)[0])
+
+    def test_are_varied_as_often_as_told(self):
+        """Before its plain background a small cube leaves most of a picture's border black."""
+        for share in (0.0, 0.3, 1.0):
+            torch.manual_seed(0)
+            pictures, _ = RenderedSolids(["cube"], 16, 1, varied=share).batch(torch.arange(400), CPU)
+            black = (pictures[:, 0] == 0).all(-1).float().mean()
+            assert abs(black - (1 - share)) < 0.07
+
+    def test_a_share_beyond_all_is_refused(self):
+        with pytest.raises(ValueError, match=r"varied is 1.5, expected a share, 0 to 1"):
+            RenderedSolids(["cube"], 16, varied=1.5)
 
     def test_may_show_one_solid_only(self):
         pictures, _ = RenderedSolids(["cube", "cone"], 16, 1).batch(torch.tensor([1]), CPU)
