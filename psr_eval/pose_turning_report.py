@@ -157,7 +157,7 @@ def _panel(axes: Any, clip: Clip, turning: Turning) -> None:
     axes.axhline(turning.step, color="0.3", linewidth=0.8, label="the object's own step")
     axes.axhline(math.degrees(jump_limit(clip.symmetry)), color="0.3", linewidth=0.8, linestyle=":", label="limit")
     axes.set_yscale("log")
-    axes.set_ylim(LEAST, 220)
+    axes.set_ylim(LEAST, 300)
     axes.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     axes.tick_params(labelsize=8)
 

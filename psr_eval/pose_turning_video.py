@@ -62,7 +62,7 @@ def _trios(turning: Turning, shape: str, clip: Clip) -> Iterator[Pixels]:
         yield np.hstack(
             [
                 _cell(picture, shape, TEXT),
-                _drawn(shape, clip.samples[number], SAMPLE, "first sample", sample, number),
+                _drawn(shape, clip.samples[number], SAMPLE, "sample", sample, number),
                 _drawn(shape, clip.poses[number], POSE, "pose", pose, number),
             ]
         )
@@ -88,7 +88,7 @@ def _drawn(
         draw(pixels, shape, rotation, colour)
     if alarms[max(0, number - FLASH + 1) : number + 1].any():
         cv2.rectangle(pixels, (1, 1), (SIDE - 2, SIDE - 2), ALARM, 2)
-    return _cell(pixels, f"{name}: {alarms[: number + 1].sum()} jumps" if rotation is not None else "no pose", colour)
+    return _cell(pixels, f"{name} jumped {alarms[: number + 1].sum()}x" if rotation is not None else "no pose", colour)
 
 
 def _cell(pixels: Pixels, text: str, colour: tuple[int, int, int]) -> Pixels:
