@@ -39,15 +39,16 @@ def test_writes_table_pictures_and_video(reproduce, tmp_path, capsys):
 
 
 def test_goes_on_where_it_was_interrupted_and_ends_with_the_same_table(reproduce, tmp_path, monkeypatch, capsys):
+    small = "--shapes cube --frames 2"
     with monkeypatch.context() as patch:
-        interrupt_after(3, patch)
-        assert reproduce() == 130
+        interrupt_after(1, patch)
+        assert reproduce(small) == 130
     assert "interrupted: out keeps what was finished" in capsys.readouterr().err
     assert not (tmp_path / "out" / "table.md").exists()
-    assert reproduce() == 0
-    assert "3 frames to go" in capsys.readouterr().err
+    assert reproduce(small) == 0
+    assert "2 frames to go" in capsys.readouterr().err
     table = (tmp_path / "out" / "table.json").read_text()
-    assert reproduce("--out anew") == 0
+    assert reproduce(f"{small} --out anew") == 0
     assert (tmp_path / "anew" / "table.json").read_text() == table
 
 
