@@ -1,4 +1,4 @@
-"""`psr bench policy|steering|depth|depth-node|transport`: timings on this machine, settings side by side in one run."""
+"""`psr bench policy|steering|depth|depth-node|pose|transport`: timings on this machine, settings side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("bench", help="timings on this machine: chunks, steered steps, depth, images")
+    parser = subparsers.add_parser("bench", help="timings on this machine: chunks, steered steps, depth, poses, images")
     parser.set_defaults(run=lambda _: parser.print_help() or 2)
     kinds = parser.add_subparsers(metavar="WHAT")
     policy = kinds.add_parser("policy", help="time to sample a chunk, with and without steering")
@@ -37,12 +37,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     node.add_argument("--repeats", type=int, default=20, help="frames per resolution (default: 20)")
     node.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     node.set_defaults(run=run_depth_node)
+    pose = kinds.add_parser("pose", help="rotations sampled a second, and the parts of a frame of the pose node")
+    pose.add_argument("--checkpoint", type=Path, help="network of psr train pose (default: random weights)")
+    pose.add_argument("--shape", default="cube", help="solid in the picture, whose symmetry counts (default: cube)")
+    pose.add_argument(
+        "--steps", type=_integers, default=(100, 50, 20, 10), help="network calls (default: 100,50,20,10)"
+    )
+    pose.add_argument("--samples", type=int, default=1000, help="rotations a frame (default: 1000)")
+    pose.add_argument("--repeats", type=int, default=10, help="frames per number of steps (default: 10)")
+    pose.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
+    pose.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
+    pose.set_defaults(run=run_pose)
     transport = kinds.add_parser(
         "transport", help="images between two processes, under the shipped and the default settings"
     )
     transport.add_argument("--images", type=int, default=150, help="images per setting (default: 150)")
     transport.set_defaults(run=run_transport)
-    for kind in (policy, steering, depth, node, transport):
+    for kind in (policy, steering, depth, node, pose, transport):
         kind.add_argument("--out", type=Path, help="also write the figures to this JSON file")
 
 
@@ -133,6 +144,34 @@ def run_depth_node(args: argparse.Namespace) -> int:
         )
         timings.append(timing)
     _write(args.out, {"machine": machine(), "timings": [asdict(timing) for timing in timings]})
+    return 0
+
+
+def run_pose(args: argparse.Namespace) -> int:
+    from psr_core.devices import torch_device
+    from psr_eval.bench import machine
+    from psr_eval.bench_pose import PoseTiming, bench_pose, random_network
+    from psr_perception.pose.checkpoint import load_pose_network
+
+    def show(timing: PoseTiming) -> None:
+        rate = "" if timing.rate is None else f"  {timing.rate:9.0f} rotations/s"
+        spread = f"p50 {timing.p50:8.2f} ms (p5 {timing.p5:.2f}, p95 {timing.p95:.2f})"
+        print(f"{timing.steps:4} steps  {timing.what:12} n={timing.n}  {spread}{rate}", flush=True)
+
+    device = torch_device(args.device)
+    network = load_pose_network(args.checkpoint, device)[0] if args.checkpoint else random_network().to(device)
+    weights = args.checkpoint or "random weights"
+    print(f"{machine()}, {args.threads} torch thread(s); {weights} on {args.device}, {args.samples} samples of a frame")
+    timings = bench_pose(
+        network,
+        args.steps,
+        args.samples,
+        shape=args.shape,
+        repeats=args.repeats,
+        threads=args.threads,
+        report=show,
+    )
+    _write(args.out, {"machine": machine(), "samples": args.samples, "timings": [asdict(each) for each in timings]})
     return 0
 
 

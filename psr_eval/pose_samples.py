@@ -44,10 +44,7 @@ class RenderedImages:
     """
 
     def __init__(self, names: Sequence[str], count: int, symmetries: Path, first: int = 0) -> None:
-        if unknown := [name for name in names if name not in SOLIDS]:
-            raise ValueError(f"shapes has {', '.join(map(repr, unknown))}, expected some of: {', '.join(SOLIDS)}")
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"shapes is {', '.join(names)!r}, expected one or more, each once")
+        check_shapes(names)
         if count < 2:
             raise ValueError(f"images is {count}, expected 2 or more: one for each half")
         self.names, self.count, self.first = list(names), count, first
@@ -169,6 +166,14 @@ def measure(
             done += row.steps
             report(done, total, row.name)
     return {row: np.concatenate([np.array(kept.get(_key(row, batch))) for batch in batches]) for row in rows}
+
+
+def check_shapes(names: Sequence[str]) -> None:
+    """Raises ValueError unless these are solids, one or more, each once."""
+    if unknown := [name for name in names if name not in SOLIDS]:
+        raise ValueError(f"shapes has {', '.join(map(repr, unknown))}, expected some of: {', '.join(SOLIDS)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"shapes is {', '.join(names)!r}, expected one or more, each once")
 
 
 def mean_error(network: PoseNetwork, data: RenderedImages, steps: int = 50, samples: int = 4) -> float:

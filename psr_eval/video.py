@@ -52,12 +52,20 @@ def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
     film = next((film for bag in bags if (film := find_film(bag))), None)
     if film is None:
         return None
+    rate = 1 / film.period
+    return write_mp4(_frames(film, round(_FINAL_SECONDS * rate)), rate, out)
+
+
+def write_mp4(frames: Iterable[Pixels], rate: float, out: Path) -> Path:
+    """Write frames (H, W, 3) uint8 RGB, of even height and width, `rate` a second, as MP4 (H.264); returns `out`.
+
+    Without frames there is no file. Raises ImportError when imageio-ffmpeg is not installed.
+    """
     import imageio_ffmpeg
 
     out.parent.mkdir(parents=True, exist_ok=True)
-    rate = 1 / film.period
     writer = None
-    for frame in _frames(film, round(_FINAL_SECONDS * rate)):
+    for frame in frames:
         if writer is None:
             height, width, _ = frame.shape
             writer = imageio_ffmpeg.write_frames(

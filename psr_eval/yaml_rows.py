@@ -88,8 +88,13 @@ def steerings(entry: Mapping[str, Any]) -> list[Steering]:
 
 def check_baseline(path: Path, rows: Sequence[Any]) -> None:
     """Raises ValueError naming the row where two sample alike, or the first, the baseline, is steered."""
+    check_distinct(path, rows)
+    if not rows[0].is_stock:
+        raise ValueError(f"{path}: the first row, {rows[0].name}, is the baseline and must have no steering")
+
+
+def check_distinct(path: Path, rows: Sequence[Any]) -> None:
+    """Raises ValueError naming the row where two sample alike."""
     names = [row.name for row in rows]
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{path}: two rows are {doubled}; remove one")
-    if not rows[0].is_stock:
-        raise ValueError(f"{path}: the first row, {names[0]}, is the baseline and must have no steering")

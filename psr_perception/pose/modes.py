@@ -16,7 +16,7 @@ from psr_core import so3
 from psr_perception.pose.symmetry import Symmetry
 
 CANDIDATES = 64  # samples tried as the centre of a mode
-ITERATIONS = 10  # of a mean: from within a mode's radius it converges far sooner
+ITERATIONS, CONVERGED = 10, 1e-8  # of a mean, at most; and the last step of one that is done, rad
 HELD = 0.5  # of the heaviest mode's weight: with less, the one that was shown is given up
 UNKNOWN = 1e6  # m², the variance of a translation that nothing is known of
 
@@ -50,19 +50,22 @@ def find_modes(rotations: Tensor, symmetry: Symmetry, radius: float = 0.26, leas
     if len(rotations) == 0 or not rotations.isfinite().all():
         raise ValueError(f"rotations has shape {tuple(rotations.shape)}, expected one or more, all of them finite")
     left, modes = torch.arange(len(rotations), device=rotations.device), []
+    near = torch.zeros(0, len(rotations), dtype=torch.bool, device=rotations.device)  # of the first of those left
     while len(left):
-        samples = rotations[left]
-        inside = _densest(samples, symmetry, radius)
+        fresh = rotations[left[len(near) : CANDIDATES]]
+        near = torch.cat([near, symmetry.within(fresh, rotations, radius)])
+        around = near[:, left]
+        samples, densest = rotations[left], around[around.sum(-1).argmax()]
         # The nearest of the symmetric forms to one member make a cluster in plain SO(3).
-        rotation = mean_rotation(symmetry.nearest(samples[inside], samples[inside][0]))
-        inside = symmetry.distance(samples, rotation) <= radius
+        rotation = mean_rotation(symmetry.nearest(samples[densest], samples[densest][0]))
+        inside = symmetry.within(rotation[None], samples, radius)[0]
         weight = float(inside.sum()) / len(rotations)
         if weight < least_weight or not inside.any():
             break
         members = symmetry.nearest(samples[inside], rotation)
         rotation = mean_rotation(members)
         modes.append(Mode(rotation, weight, fixed_frame_covariance(members, rotation), left[inside]))
-        left = left[~inside]
+        near, left = near[~inside[: len(near)]], left[~inside]
     return sorted(modes, key=lambda mode: -mode.weight)
 
 
@@ -73,7 +76,10 @@ def mean_rotation(rotations: Tensor) -> Tensor:
     """
     mean = so3.project(rotations.mean(0))
     for _ in range(ITERATIONS):
-        mean = mean @ so3.exp(so3.log(mean.mT @ rotations).mean(0))
+        step = so3.log(mean.mT @ rotations).mean(0)
+        mean = mean @ so3.exp(step)
+        if float(step.norm()) < CONVERGED:
+            break
     return mean
 
 
@@ -123,11 +129,5 @@ class StablePose:
         return stable
 
     def reset(self) -> None:
-        """Forgets the last rotation: for another object, or after a gap."""
+        """Forgets the last rotation: for another object. Over a gap it is kept, for no other is better known."""
         self.last = None
-
-
-def _densest(samples: Tensor, symmetry: Symmetry, radius: float) -> Tensor:
-    """Which samples (N,) lie within the radius of the one, of the first CANDIDATES, with the most of them about it."""
-    near = symmetry.distance(samples[:CANDIDATES, None], samples) <= radius
-    return near[near.sum(-1).argmax()]

@@ -50,6 +50,21 @@ class Symmetry:
         """Least angle in rad between a S and b over all symmetries S, of rotations (..., 3, 3) that broadcast."""
         return self._least(a.mT @ b)[0]
 
+    def within(self, a: Tensor, b: Tensor, radius: float) -> Tensor:
+        """Which of a (n, 3, 3) and b (m, 3, 3) lie within radius (rad) of each other, (n, m) bool.
+
+        What distance() says of each pair, by one product of matrices: for all symmetries S the trace of (a S)ᵀ b, which
+        is 1 + 2 cos of their distance, or with an axis the cosine between the axes.
+        """
+        elements, cosine = self.elements.to(a), math.cos(min(radius, math.pi))
+        if self.axis is None:
+            forms, others, least = (a[:, None] @ elements).flatten(-2), b.flatten(-2), 1 + 2 * cosine
+        else:
+            axis = self.axis.to(a)
+            forms, others, least = (a @ (elements @ axis).mT).mT, b @ axis, cosine
+        products = (forms.flatten(0, 1) @ others.mT).unflatten(0, forms.shape[:2])
+        return products.amax(1) >= least
+
     def nearest(self, rotations: Tensor, reference: Tensor) -> Tensor:
         """Of the rotations R S that look like R (..., 3, 3), the one nearest to the reference, (..., 3, 3)."""
         relative = rotations.mT @ reference

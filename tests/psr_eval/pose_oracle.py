@@ -1,14 +1,19 @@
-"""Pose rows, and a network that knows the truth: its samples are spread about it by a known angle."""
+"""Pose rows, and networks that know the truth: their samples are spread about it by a known angle."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 
 from psr_core import so3
+from psr_core.so3_mixtures import RotationMixture
 from psr_core.steering import Steering
 from psr_eval.pose_samples import RenderedImages
 from psr_perception.pose.network import PoseConfig
+from psr_perception.pose.symmetry import named_symmetry
 from tests.conftest import ROOT
+from tests.psr_perception.pose.small_networks import KnowingNetwork
 
 SYMMETRIES = ROOT / "config" / "symmetries"
 
@@ -47,3 +52,30 @@ class Oracle(torch.nn.Module):
 
 def telling(*names: str, count: int = 4) -> TellingImages:
     return TellingImages(names or ("cube",), count, SYMMETRIES)
+
+
+class TurningOracle(KnowingNetwork):
+    """Knows what each frame of a video shows: the exact denoiser of one mixture after the other, over and over."""
+
+    def __init__(self, mixtures) -> None:
+        super().__init__(mixtures[0].centres, 0.1)
+        self.mixtures = mixtures
+
+    def encode(self, images):
+        self.mixture = self.mixtures[self.encoded % len(self.mixtures)]
+        return super().encode(images)
+
+
+def forms(rotation, shape, turns=24):
+    """Rotations (n, 3, 3) that look like one (3, 3): all, or so many about each continuous axis."""
+    symmetry = named_symmetry(shape)
+    found = rotation @ symmetry.elements
+    if symmetry.axis is None:
+        return found
+    angles = 2 * math.pi / turns * torch.arange(turns, dtype=torch.float64)
+    return (found[:, None] @ so3.exp(angles[:, None] * symmetry.axis)).flatten(0, 1)
+
+
+def turning_oracle(turning, shape, spread=0.02):
+    """Sees every frame's solid in each of its forms alike."""
+    return TurningOracle([RotationMixture(forms(each, shape), spread) for each in turning.rotations(shape)])

@@ -124,6 +124,24 @@ class TestModes:
         first, second = (find_modes(samples, CYLINDER)[0] for _ in range(2))
         assert torch.equal(first.rotation, second.rotation) and torch.equal(first.members, second.members)
 
+    @pytest.mark.parametrize("group", [NONE, CUBE, CONE, CYLINDER, TETRAHEDRON], ids=lambda group: group.name)
+    def test_are_those_about_the_first_samples_with_the_most_about_them(self, group):
+        """As one would write it down: each time, the densest of the first 64 that are left."""
+        samples = torch.cat([about(rotation(), 60, 0.1), so3.random_rotations((150,), seeded(), torch.float64)])
+        left, expected = torch.arange(len(samples)), []
+        while len(left):
+            rest = samples[left]
+            near = group.distance(rest[:64, None], rest) <= 0.3
+            inside = near[near.sum(-1).argmax()]
+            centre = mean_rotation(group.nearest(rest[inside], rest[inside][0]))
+            inside = group.distance(rest, centre) <= 0.3
+            if inside.sum() < 4.2:  # 2 % of 210
+                break
+            expected.append(left[inside].tolist())
+            left = left[~inside]
+        found = [mode.members.tolist() for mode in find_modes(samples, group, 0.3)]
+        assert found == sorted(expected, key=lambda members: -len(members)) and found
+
     def test_all_strays_are_no_mode(self):
         assert find_modes(so3.random_rotations((50,), seeded()), NONE, radius=0.01, least_weight=0.1) == []
 

@@ -102,6 +102,22 @@ class TestDistance:
             assert found.shape == (3, 4) and found.dtype == torch.float32
 
 
+class TestWithin:
+    @pytest.mark.parametrize("name", GROUPS)
+    @pytest.mark.parametrize("radius", [1e-4, 0.26, 1.0, math.pi])
+    def test_is_what_the_distance_says_of_each_pair(self, name, radius):
+        group, generator = GROUPS[name], torch.Generator().manual_seed(3)
+        a = so3.random_rotations((6,), generator, torch.float64)
+        offsets = 3 * radius * torch.rand(40, 3, dtype=torch.float64, generator=generator)
+        b = torch.cat([a[:1] @ so3.exp(offsets), so3.random_rotations((20,), generator, torch.float64)])
+        near = group.within(a, b, radius)
+        assert torch.equal(near, group.distance(a[:, None], b) <= radius)
+        assert near.any()
+
+    def test_of_nothing_is_nothing(self):
+        assert GROUPS["cube"].within(torch.zeros(0, 3, 3), torch.eye(3)[None], 0.1).shape == (0, 1)
+
+
 class TestNearest:
     @every
     def test_looks_alike_and_is_as_near_as_can_be(self, name):
