@@ -82,7 +82,7 @@ def line_of_sight(direction: Array) -> Array:
     """The least rotation (3, 3) that takes the optical axis to a direction (3,) before the camera."""
     direction = direction / np.linalg.norm(direction)
     axis = np.cross([0.0, 0.0, 1.0], direction)
-    sine = np.linalg.norm(axis)
+    sine = float(np.linalg.norm(axis))
     return axis_angle_to_matrix(axis / max(sine, 1e-12) * np.arctan2(sine, direction[2]))
 
 
