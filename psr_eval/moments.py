@@ -64,8 +64,8 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def embedded(picture: bytes, alt: str, caption: str) -> str:
-    """A PNG as wide as the page, with what is to be said of it, as HTML."""
+def embedded(picture: bytes, alt: str, caption: str = "") -> str:
+    """A PNG as wide as the page, with what is to be said of it, if anything, as HTML."""
     encoded = base64.b64encode(picture).decode()
     image = f'<img class="wide" src="data:image/png;base64,{encoded}" alt="{escape(alt)}">'
-    return f'{image}<p class="soft">{escape(caption)}</p>'
+    return f'{image}<p class="soft">{escape(caption)}</p>' if caption else image

@@ -48,7 +48,7 @@ def picture(track: PoseTrack) -> bytes:
         if not track.stable[number].isfinite().all():
             line[2].set_title("no steady pose", fontsize=9, pad=3)
     for axes, title in zip(grid[0], ("camera", "region", "steady pose", "true rotation"), strict=True):
-        axes.set_title(title if not axes.get_title() else axes.get_title(), fontsize=9, pad=3)
+        axes.set_title(axes.get_title() or title, fontsize=9, pad=3)
     return png(figure)
 
 
@@ -73,7 +73,7 @@ def chart(track: PoseTrack) -> bytes:
         if name != "truth":
             error.plot(seconds, track.error(rotations), **style)
         jump.plot(seconds[1:], track.jumps(rotations), **style, linestyle="--" if name == "truth" else "-")
-    error.set_ylabel("off the truth up to symmetry, degrees", fontsize=8)
+    error.set_ylabel("error up to symmetry, degrees", fontsize=8)
     jump.set_ylabel("from the frame before, degrees", fontsize=8)
     for axes in (error, jump):
         axes.set_xlabel("simulated time, s", fontsize=8)
@@ -99,14 +99,15 @@ def sentence(track: PoseTrack) -> str:
     return (
         f"Of one {info.symmetry}, {info.samples} samples an image by {info.checkpoint} under "
         f"{steering_of(info.steering).label()}, {info.num_inference_steps} network calls. Errors are up to the "
-        "symmetry of the object; jumps are not: of the rotations that look alike, the steady pose keeps to one."
+        "symmetry of the object; jumps are not: of the rotations that look alike, the steady pose keeps to one. "
+        "The raw sample is the first of each image."
     )
 
 
 def as_html(track: PoseTrack) -> str:
     """Picture, chart, table and sentence."""
-    drawings = embedded(picture(track), "estimated and true rotation over the image", sentence(track))
-    return drawings + embedded(chart(track), "error and jumps over time", "") + medians(track)
+    drawings = embedded(picture(track), "estimated and true rotation over the image")
+    return drawings + embedded(chart(track), "error and jumps over time", sentence(track)) + medians(track)
 
 
 def _rows(track: PoseTrack) -> Sequence[tuple[str, Tensor, str]]:
