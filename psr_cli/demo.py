@@ -21,6 +21,10 @@ MODELS = {
         "model_index.json",
         "name the folder of a pipeline with --depth-checkpoint, or make one: psr train depth",
     ),
+    "pose": (
+        "pose.safetensors",
+        "name the folder of a rotation network with --pose-checkpoint, or make one: psr train pose",
+    ),
 }
 
 
@@ -35,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--first-seed", type=int, default=100_000, help="first initial state (default: %(default)s)")
     parser.add_argument("--checkpoint", type=Path, help="policy to run (default: models/lift_unet)")
     parser.add_argument("--depth-checkpoint", type=Path, help="depth pipeline to run (default: models/depth)")
+    parser.add_argument("--pose-checkpoint", type=Path, help="rotation network to run (default: models/pose)")
     parser.set_defaults(run=run)
 
 
@@ -49,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
         "k": "1.0",
         "sigma": str(args.sigma),
         "depth": "true",
+        "pose": "true",
     }
-    given = {"checkpoint": args.checkpoint, "depth_checkpoint": args.depth_checkpoint}
+    given = {name: getattr(args, name) for name in ("checkpoint", "depth_checkpoint", "pose_checkpoint")}
     values |= {name: str(folder) for name, folder in given.items() if folder}
     plan = load_graph("sim").resolve(values)
     check_checkpoint(plan)

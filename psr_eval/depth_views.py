@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -15,10 +11,10 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from psr_eval.bag_reader import BagReader, RawMessage, decode
 from psr_eval.depth_pictures import INVALID
 from psr_eval.episodes import BagContents, steering_of
-from psr_eval.video import IMAGE, rgb, stamp_of
+from psr_eval.moments import Topic, common_stamps, embedded, messages_at, png, spread, survey
+from psr_eval.video import IMAGE, rgb
 
 INFO = "psr_interfaces/msg/DepthInfo"
 METRES = "32FC1"
@@ -53,15 +49,12 @@ def find_views(bags: Iterable[BagContents], count: int = 3) -> list[DepthView]:
     it and true depth; evenly spread over all such images. Empty where no bag does.
     """
     for bag in bags:
-        if (topics := _topics(bag)) is None:
-            continue
-        stamps = _spread(sorted(set.intersection(*map(set, topics.values()))), count)
-        found: dict[int, dict[str, Any]] = defaultdict(dict)
-        for raw in _messages(bag):
-            if raw.topic in topics and stamp_of(message := decode(raw)) in stamps:
-                found[stamp_of(message)][raw.topic] = message
-        if found:
-            return [_view(*(found[stamp][topic] for topic in topics)) for stamp in stamps]
+        topics = survey(bag, [IMAGE, INFO])
+        names = _topics(topics)
+        stamps = spread(common_stamps([topics[name] for name in names]), count) if names else []
+        if stamps:
+            found = messages_at(bag, topics, dict.fromkeys(names, stamps))
+            return [_view(*(found[stamp][name] for name in names)) for stamp in stamps]
     return []
 
 
@@ -87,9 +80,7 @@ def picture(views: Sequence[DepthView]) -> bytes:
         axes.set_title(title, fontsize=9, pad=3)
     figure.colorbar(drawn[0], ax=grid[:, 1:3], location="bottom", aspect=50, pad=0.02, label="m")
     figure.colorbar(wrong, ax=grid[:, 3], location="bottom", aspect=22, pad=0.02, label="relative error, %")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    return png(figure)
 
 
 def sentence(views: Sequence[DepthView]) -> str:
@@ -105,38 +96,22 @@ def sentence(views: Sequence[DepthView]) -> str:
 
 def as_html(views: Sequence[DepthView]) -> str:
     """Picture and sentence."""
-    encoded = base64.b64encode(picture(views)).decode()
-    image = f'<img class="wide" src="data:image/png;base64,{encoded}" alt="estimated and true depth">'
-    return f'{image}<p class="soft">{escape(sentence(views))}</p>'
+    return embedded(picture(views), "estimated and true depth", sentence(views))
 
 
-def _messages(bag: BagContents) -> Iterable[RawMessage]:
-    return BagReader(bag.path).messages([IMAGE, INFO])
-
-
-def _topics(bag: BagContents) -> dict[str, list[int]] | None:
-    """Stamps by topic of a colour image, an estimate in metres, true depth and an estimate's DepthInfo, in this order;
-    None where one of them is not there."""
-    stamps: dict[str, list[int]] = defaultdict(list)
-    kinds: dict[str, str] = {}
-    for raw in _messages(bag):
-        message = decode(raw)
-        kinds[raw.topic] = INFO if raw.type == INFO else message.encoding
-        stamps[raw.topic].append(stamp_of(message))
-    for info in (topic for topic, kind in kinds.items() if kind == INFO):
+def _topics(topics: Mapping[str, Topic]) -> list[str]:
+    """A colour image, an estimate in metres, true depth and an estimate's DepthInfo, in this order; empty where one of
+    them is not there."""
+    kinds = {name: INFO if topic.type == INFO else topic.first.encoding for name, topic in topics.items()}
+    for info in (name for name, kind in kinds.items() if kind == INFO):
         node = info.rpartition("/")[0] + "/"
-        colour = (topic for topic, kind in kinds.items() if kind not in (INFO, METRES))
-        metric = (topic for topic in (f"{node}depth",) if kinds.get(topic) == METRES)
-        truth = (topic for topic, kind in kinds.items() if kind == METRES and not topic.startswith(node))
-        found = [next(topics, "") for topics in (colour, metric, truth)]
+        colour = (name for name, kind in kinds.items() if kind not in (INFO, METRES) and not name.startswith(node))
+        metric = (name for name in (f"{node}depth",) if kinds.get(name) == METRES)
+        truth = (name for name, kind in kinds.items() if kind == METRES and not name.startswith(node))
+        found = [next(names, "") for names in (colour, metric, truth)]
         if all(found):
-            return {topic: stamps[topic] for topic in (*found, info)}
-    return None
-
-
-def _spread(stamps: Sequence[int], count: int) -> list[int]:
-    count = min(count, len(stamps))
-    return [stamps[(2 * place + 1) * len(stamps) // (2 * count)] for place in range(count)]
+            return [*found, info]
+    return []
 
 
 def _view(colour: Any, estimate: Any, truth: Any, info: Any) -> DepthView:

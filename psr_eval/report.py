@@ -9,10 +9,11 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from psr_eval import charts
-from psr_eval.depth_views import as_html, find_views
+from psr_eval import charts, depth_views, pose_views
 from psr_eval.environment import environment
 from psr_eval.episodes import BagContents
+from psr_eval.html import section, table
+from psr_eval.pose_track import find_track
 from psr_eval.score_table import by_kind, milliseconds, percent
 from psr_eval.scores import Comparison, Group, Scores, read_bags, score
 from psr_eval.steering_changes import SteeringChange, steering_changes
@@ -48,6 +49,7 @@ def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = Non
         _compared(scores.comparisons),
         _film(video),
         _depth(bags),
+        _rotation(bags),
         _latencies(scores),
         _turns(changes),
         _notes(scores.notes),
@@ -76,7 +78,7 @@ def _cards(scores: Scores, changes: Sequence[SteeringChange]) -> str:
 
 def _success(scores: Scores) -> str:
     if not scores.groups:
-        return _section("Success by setting", "<p>No finished episode was found.</p>")
+        return section("Success by setting", "<p>No finished episode was found.</p>")
     axis = '<div>success rate, Wilson 95 % interval</div><div class="axis-labels"><i>0</i><i>50 %</i><i>100 %</i></div>'
     head = (
         f'<tr><th>steering</th><th class="chart">{axis}</th><th class="number">rate</th><th>95 % interval</th>'
@@ -84,14 +86,14 @@ def _success(scores: Scores) -> str:
         '<th class="number">aborted</th><th class="number">deadlines<br>missed</th></tr>'
     )
     tables = (
-        f"<h3>{escape(label)}</h3>{_table(head, map(_success_row, groups), 'scores')}"
+        f"<h3>{escape(label)}</h3>{table(head, map(_success_row, groups), 'scores')}"
         for label, groups in by_kind(scores)
     )
     explanation = (
         '<p class="soft">Blue settings sharpen (k &gt; 1), orange ones flatten (k &lt; 1), grey ones leave the model '
         "as trained or mix. Aborted and cut-off episodes are neither success nor failure.</p>"
     )
-    return _section("Success by setting", explanation + "".join(tables))
+    return section("Success by setting", explanation + "".join(tables))
 
 
 def _success_row(group: Group) -> str:
@@ -119,7 +121,7 @@ def _compared(comparisons: Sequence[Comparison]) -> str:
         '<p class="soft">Both settings started from the same initial states, seed by seed. p: exact McNemar test, '
         "two-sided, not corrected for the number of comparisons. Interval: bootstrap over seeds.</p>"
     )
-    return _section("Same seeds, other setting", explanation + _table(head, map(_comparison_row, comparisons)))
+    return section("Same seeds, other setting", explanation + table(head, map(_comparison_row, comparisons)))
 
 
 def _comparison_row(one: Comparison) -> str:
@@ -140,7 +142,7 @@ def _comparison_row(one: Comparison) -> str:
 
 def _film(video: Path | None) -> str:
     if video is None:
-        return _section(
+        return section(
             "Film", '<p class="soft">No camera images were recorded (recorder parameter camera_episodes).</p>'
         )
     pictures = [base64.b64encode(still).decode() for still in stills(video, _STILLS)]
@@ -149,7 +151,7 @@ def _film(video: Path | None) -> str:
         for number, picture in enumerate(pictures, 1)
     )
     encoded = base64.b64encode(video.read_bytes()).decode()
-    return _section(
+    return section(
         "Film",
         '<div class="film"><figure style="margin:0"><video controls muted loop playsinline preload="metadata" '
         f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
@@ -158,8 +160,13 @@ def _film(video: Path | None) -> str:
 
 
 def _depth(bags: Sequence[BagContents]) -> str:
-    views = find_views(bags)
-    return _section("Depth from the camera", as_html(views)) if views else ""
+    views = depth_views.find_views(bags)
+    return section("Depth from the camera", depth_views.as_html(views)) if views else ""
+
+
+def _rotation(bags: Sequence[BagContents]) -> str:
+    track = find_track(bags)
+    return section("Rotation from the camera", pose_views.as_html(track)) if track else ""
 
 
 def _latencies(scores: Scores) -> str:
@@ -174,7 +181,7 @@ def _latencies(scores: Scores) -> str:
     }
     top = max((latency for latencies in values.values() for latency in latencies), default=0.0)
     if not top:
-        return _section("Latency of the policy", '<p class="soft">No chunk of a counted episode was recorded.</p>')
+        return section("Latency of the policy", '<p class="soft">No chunk of a counted episode was recorded.</p>')
     axis = f'<div class="axis-labels"><i>0</i><i>{milliseconds(top / 2)}</i><i>{milliseconds(top)}</i></div>'
     head = (
         f'<tr><th>steering</th><th class="chart" style="width:52%">{axis}</th><th class="number">chunks</th>'
@@ -185,7 +192,7 @@ def _latencies(scores: Scores) -> str:
         '<p class="soft">From the arrival of the last observation to the publication of the chunk, over all chunks of '
         "counted episodes.</p>"
     )
-    return _section("Latency of the policy", explanation + _table(head, rows))
+    return section("Latency of the policy", explanation + table(head, rows))
 
 
 def _latency_row(group: Group, latencies: Sequence[float], top: float) -> str:
@@ -200,7 +207,7 @@ def _latency_row(group: Group, latencies: Sequence[float], top: float) -> str:
 
 def _turns(changes: Sequence[SteeringChange]) -> str:
     if not changes:
-        return _section("Turns of the dial", '<p class="soft">No steering parameter changed while recording.</p>')
+        return section("Turns of the dial", '<p class="soft">No steering parameter changed while recording.</p>')
     verdicts = {
         True: '<td class="good">✓ carries the value</td>',
         False: '<td class="bad">✗ carries another value</td>',
@@ -221,13 +228,13 @@ def _turns(changes: Sequence[SteeringChange]) -> str:
         '<p class="soft">Every change of a steering parameter while the policy ran, and whether the first chunk '
         "sampled after it says that it was drawn under the new value.</p>"
     )
-    return _section("Turns of the dial", explanation + _table(head, rows))
+    return section("Turns of the dial", explanation + table(head, rows))
 
 
 def _notes(notes: Sequence[str]) -> str:
     if not notes:
         return ""
-    return _section("To be known", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>")
+    return section("To be known", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>")
 
 
 def _environment(bags: Sequence[BagContents]) -> str:
@@ -241,7 +248,7 @@ def _environment(bags: Sequence[BagContents]) -> str:
     ]
     if environment() not in map(dict, recorded):
         blocks.append(f"<h3>this report was written on</h3>{_facts(environment())}")
-    return _section("Environment", "".join(blocks))
+    return section("Environment", "".join(blocks))
 
 
 def _facts(facts: dict[str, str]) -> str:
@@ -265,8 +272,8 @@ def _episodes(scores: Scores) -> str:
         f'<td class="number">{one.deadline_misses}</td><td class="wrap">{escape(one.reason)}</td></tr>'
         for one in scores.episodes
     )
-    table = _table(head, rows, "episodes")
-    return f"<section><details><summary>Every episode ({len(scores.episodes)})</summary>{table}</details></section>"
+    listed = table(head, rows, "episodes")
+    return f"<section><details><summary>Every episode ({len(scores.episodes)})</summary>{listed}</details></section>"
 
 
 def _name(group: Group) -> str:
@@ -284,13 +291,3 @@ def _short(bag: Path) -> str:
 
 def _clock(time: int) -> str:
     return datetime.fromtimestamp(time / 1e9, tz=timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
-def _table(head: str, rows: Iterable[str], kind: str = "") -> str:
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-    )
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{content}</section>"

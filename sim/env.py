@@ -97,8 +97,11 @@ class SimEnv:
             raise ValueError(f"action rows have shape {np.shape(rows)}, expected (R, {self.task.action_dim})")
         self._actions(rows)
 
-    def images(self) -> CameraImages:
-        """What the camera sees now. Raises ValueError when the environment was made without a camera."""
+    def images(self, seconds: float = 0.0) -> CameraImages:
+        """What the camera sees now. seconds: simulated time, by which a display before it has turned.
+
+        Raises ValueError when the environment was made without a camera.
+        """
         import mujoco
 
         if self.camera_config is None:
@@ -107,7 +110,7 @@ class SimEnv:
         if self._camera is None:
             self._camera = Camera(model, self.camera_config)
         mujoco.mj_camlight(model, data)
-        return self._camera.draw(data)
+        return self._camera.draw(data, seconds)
 
     def state(self) -> Array:
         """MuJoCo's state, flattened as robomimic stores it: time, qpos, qvel."""

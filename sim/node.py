@@ -20,10 +20,10 @@ from rclpy.task import Future
 
 from psr_ros import qos
 from psr_ros.lifecycle import ERROR, WARN, Status, SuiteNode, run_alone
-from sim.episode import LOCKSTEP, MAX_SEED, MODES, REALTIME, Episode, Outcome, Run, Verdict
-from sim.publishers import CameraPublishers, result_message
+from sim.episode import LOCKSTEP, MAX_SEED, REALTIME, Episode, Outcome, Run, Verdict
+from sim.parameters import declare_parameters
+from sim.publishers import result_message
 from sim.scene import Scene
-from sim.tasks import TASKS
 
 WATCH_PERIOD = 0.1  # seconds, wall clock, between two looks at time limits and cancellations
 REPEAT_PERIOD = 1.0  # seconds, wall clock, after which an observation that nobody answered is published again
@@ -59,7 +59,7 @@ class SimNode(SuiteNode):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("sim", **kwargs)
-        self._declare_parameters()
+        declare_parameters(self.declare)
         self._scene: Any = None
         self._chunks: Any = None
         self._wall_timers: list[Any] = []
@@ -79,19 +79,6 @@ class SimNode(SuiteNode):
             handle_accepted_callback=self._on_accepted,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,  # _watch acts on it
         )
-
-    def _declare_parameters(self) -> None:
-        self.declare("task", "Lift", "Scene and goal of the episodes.", choices=TASKS)
-        mode = "lockstep waits for every chunk, results repeat; realtime keeps the wall clock's time. Read per episode."
-        self.declare("mode", LOCKSTEP, mode, choices=MODES, live=True)
-        limit = "Control steps after which an episode has failed, unless the request says it; 0: the task's own limit."
-        self.declare("max_steps", 0, limit, bounds=(0, 1_000_000), live=True)
-        chunk = "Seconds (wall clock) without a usable chunk after which an episode under way is aborted."
-        self.declare("chunk_timeout", 10.0, chunk, bounds=(0.1, 3600.0), live=True)
-        policy = "Seconds (wall clock) without an episode's first chunk after which the whole run is given up."
-        self.declare("policy_timeout", 60.0, policy, bounds=(0.1, 3600.0), live=True)
-        self.declare("chunk_topic", "/policy/chunk", "Topic of the policy's chunks.")
-        CameraPublishers.declare(self)
 
     # Transitions
 

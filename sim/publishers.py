@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from psr_interfaces.msg import ActionChunk, EpisodeResult, TaskFlag
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState, RegionOfInterest
 from std_msgs.msg import Header
 
+from psr_core.rotations import matrix_to_quat_xyzw
 from psr_core.steering import Steering
 from psr_ros import qos
 from psr_ros.images import to_image
@@ -22,10 +23,11 @@ from psr_ros.messages import (
     steering_from_message,
     steering_to_message,
 )
-from sim.env import CONTROL_FREQUENCY, Observation
+from sim.display import Display
+from sim.env import Observation
 from sim.environments import Environment
 from sim.episode import Chunk, Result, Settings
-from sim.rendering import CameraConfig, CameraImages
+from sim.rendering import CameraImages
 from sim.tasks import Task
 
 WORLD = "world"
@@ -77,25 +79,10 @@ class ScenePublishers:
 
 
 class CameraPublishers:
-    """The topics of one camera, described by parameters camera.*; drawn only while somebody subscribes."""
+    """The topics of one camera, described by parameters camera.*, and of the solid before it, if there is one.
 
-    @staticmethod
-    def declare(node: SuiteNode) -> None:
-        """Declare the parameters, which are read when an instance is made."""
-        node.declare("camera.name", "agentview", "Camera of the scene; drawn only while somebody subscribes.")
-        node.declare("camera.width", 256, "Width of the images in pixels.", bounds=(1, 4096))
-        node.declare("camera.height", 256, "Height of the images in pixels.", bounds=(1, 4096))
-        rate = "Images per second of simulated time; at most one every control step (20 a second for Lift)."
-        node.declare("camera.rate", 10.0, rate, bounds=(0.1, float(CONTROL_FREQUENCY)))
-        reliability = (
-            "Of the image topics; best_effort loses large images unless the middleware's buffers are enlarged."
-        )
-        node.declare("camera.reliability", "reliable", reliability, choices=qos.RELIABILITIES)
-
-    @staticmethod
-    def config(node: SuiteNode) -> CameraConfig:
-        """Which camera the parameters ask for."""
-        return CameraConfig(*(node.parameter(f"camera.{field}") for field in ("name", "width", "height")))
+    Drawn only while somebody subscribes to one of the camera's.
+    """
 
     def __init__(self, node: SuiteNode) -> None:
         self.error = ""
@@ -107,6 +94,7 @@ class CameraPublishers:
         self._rgb = node.create_publisher(Image, "/camera/image_raw", profile)
         self._depth = node.create_publisher(Image, "/camera/depth/image_raw", profile)
         self._info = node.create_publisher(CameraInfo, "/camera/camera_info", profile)
+        self._display = DisplayPublishers(node) if node.parameter("display") else None
 
     def publish(self, env: Environment, nanoseconds: int) -> None:
         """Draw and publish colour, depth and calibration, frame "<camera>_optical_frame", if it is time and wanted.
@@ -120,12 +108,14 @@ class CameraPublishers:
         if self.error or not due or not any(p.get_subscription_count() for p in (self._rgb, self._depth, self._info)):
             return
         try:
-            images = env.images()
+            images = env.images(nanoseconds / NANOSECONDS)
         except (RuntimeError, ValueError) as error:
             self.error = str(error)
             self._node.get_logger().error(f"no images: {error}")
             return
         header = Header(stamp=nanoseconds_to_time(nanoseconds), frame_id=self._frame)
+        if self._display is not None and images.display is not None:
+            self._display.publish(images.display, images.K, header)  # first, so that who gets the image has the region
         self._rgb.publish(to_image(images.rgb, "rgb8", header))
         self._depth.publish(to_image(images.depth, "32FC1", header))
         self._info.publish(_camera_info(header, images))
@@ -133,6 +123,29 @@ class CameraPublishers:
     def destroy(self) -> None:
         """Take the topics off the graph."""
         for publisher in (self._rgb, self._depth, self._info):
+            self._node.destroy_publisher(publisher)
+        if self._display is not None:
+            self._display.destroy()
+
+
+class DisplayPublishers:
+    """Where the solid before the camera really is, and which part of the image shows it."""
+
+    def __init__(self, node: SuiteNode) -> None:
+        self._node = node
+        profile = qos.images(node.parameter("camera.reliability"))
+        self._pose = node.create_publisher(PoseStamped, "/display/pose", profile)
+        self._region = node.create_publisher(RegionOfInterest, "/display/region", profile)
+
+    def publish(self, display: Display, K: NDArray[np.float64], header: Header) -> None:
+        """header: of the image. K: the camera's matrix (3, 3)."""
+        column, row, side = display.region(K)
+        self._region.publish(RegionOfInterest(x_offset=column, y_offset=row, width=side, height=side))
+        self._pose.publish(_pose(header, display.position, matrix_to_quat_xyzw(display.rotation)))
+
+    def destroy(self) -> None:
+        """Take the topics off the graph."""
+        for publisher in (self._pose, self._region):
             self._node.destroy_publisher(publisher)
 
 

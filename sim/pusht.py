@@ -45,6 +45,8 @@ class PushTEnv:
 
     def __init__(self, task: str = "PushT", camera: CameraConfig | None = None) -> None:
         self.task: Task = get_task(task)
+        if camera is not None and camera.display:
+            raise ValueError(f"display is {camera.display!r}, but {task} is a flat board; leave it empty")
         self.camera_config = camera
         self._env, self.version = _make_gym_pusht()
         self._step = 0
@@ -87,8 +89,9 @@ class PushTEnv:
         if not np.isfinite(rows).all():
             raise ValueError(f"action rows hold non-finite numbers: {rows[~np.isfinite(rows).all(-1)][0]}")
 
-    def images(self) -> CameraImages:
-        """The board from above. It has neither depth (NaN) nor a pinhole camera (K is zero, as ROS says uncalibrated).
+    def images(self, seconds: float = 0.0) -> CameraImages:
+        """The board from above, whatever the time. It has neither depth (NaN) nor a pinhole camera (K is zero, as ROS
+        says uncalibrated).
 
         Raises ValueError when the environment was made without a camera.
         """

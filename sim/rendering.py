@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.display import Display
+
 BACKENDS = ("egl", "osmesa")  # a graphics card (or Mesa's software device) first, plain software as the fallback
 
 # Draws a white box in a process of its own: a broken driver may end the process instead of raising. os._exit skips the
@@ -43,25 +45,32 @@ class GlReport:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """A camera of the scene and the size of its images in pixels."""
+    """A camera of the scene, the size of its images in pixels, and the solid that hovers before it: "" for none."""
 
     name: str = "agentview"
     width: int = 256
     height: int = 256
+    display: str = ""
 
     def __post_init__(self) -> None:
         for field in ("width", "height"):
             if not 1 <= getattr(self, field) <= 4096:
                 raise ValueError(f"camera {field} is {getattr(self, field)}, expected 1 to 4096 pixels")
+        if self.display:
+            Display(self.display, 0.0)
 
 
 @dataclass(frozen=True)
 class CameraImages:
-    """rgb (H, W, 3) uint8 with the first row on top, depth (H, W) float32: planar z in m, K (3, 3) float64."""
+    """rgb (H, W, 3) uint8 with the first row on top, depth (H, W) float32: planar z in m, K (3, 3) float64.
+
+    display: the solid that hovers in them, if any.
+    """
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     K: NDArray[np.float64]
+    display: Display | None = None
 
 
 @functools.cache
@@ -113,20 +122,26 @@ class Camera:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, config.width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, config.height)
         self.K = intrinsics(float(model.cam_fovy[self._camera_id]), config.width, config.height)
+        self._display = config.display
         self._renderer = mujoco.Renderer(model, config.height, config.width)
         self._option = mujoco.MjvOption()
         self._option.geomgroup[0] = 0  # robosuite's collision shapes; group 1 holds what is meant to be seen
 
-    def draw(self, data: Any) -> CameraImages:
-        """Images of the scene as it stands; `data` must have current kinematics."""
-        rgb = self.draw_rgb(data)
+    def draw(self, data: Any, seconds: float = 0.0) -> CameraImages:
+        """Images of the scene as it stands; `data` must have current kinematics. seconds: of the display's turning."""
+        self._renderer.update_scene(data, self._camera_id, self._option)
+        display = Display(self._display, seconds) if self._display else None
+        if display is not None:
+            axes = data.cam_xmat[self._camera_id].reshape(3, 3)
+            display.draw(self._renderer.scene, data.cam_xpos[self._camera_id], axes)
+        rgb: NDArray[np.uint8] = self._renderer.render()
         self._renderer.enable_depth_rendering()
         depth = self._renderer.render()
         self._renderer.disable_depth_rendering()
-        return CameraImages(rgb=rgb, depth=depth, K=self.K.copy())
+        return CameraImages(rgb=rgb, depth=depth, K=self.K.copy(), display=display)
 
     def draw_rgb(self, data: Any) -> NDArray[np.uint8]:
-        """The colour image (H, W, 3) alone, in half the time."""
+        """The colour image (H, W, 3) alone, without the display, in half the time."""
         self._renderer.update_scene(data, self._camera_id, self._option)
         rgb: NDArray[np.uint8] = self._renderer.render()
         return rgb

@@ -37,6 +37,7 @@ ROS_SHELL = {
     "psr_perception.pose.outputs",
     "psr_policy.node",
     "sim.node",
+    "sim.parameters",
     "sim.publishers",
     "sim.scene",
 }

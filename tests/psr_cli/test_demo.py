@@ -70,8 +70,11 @@ class TestCommandLine:
             args.run(args)
         assert not (tmp_path / "demo").exists()
 
-    def test_a_missing_checkpoint_is_found_before_anything_starts(self, tmp_path: Path) -> None:
-        args = parse("--checkpoint", str(tmp_path / "nothing"), "--out", str(tmp_path / "demo"))
-        with pytest.raises(FileNotFoundError, match="nothing/policy.safetensors"):
+    @pytest.mark.parametrize(
+        ("option", "file"), [("--checkpoint", "policy.safetensors"), ("--pose-checkpoint", "pose.safetensors")]
+    )
+    def test_a_missing_checkpoint_is_found_before_anything_starts(self, tmp_path: Path, option: str, file: str) -> None:
+        args = parse(option, str(tmp_path / "nothing"), "--out", str(tmp_path / "demo"))
+        with pytest.raises(FileNotFoundError, match=f"nothing/{file}"):
             args.run(args)
         assert not (tmp_path / "demo").exists()

@@ -326,7 +326,8 @@ class TestShippedGraphs:
 
         graph = load_graph(name)
         assert node_name not in [node.name for node in graph.resolve({}).nodes]
-        given = {node_name: "true", f"{node_name}_k": "1.3", f"{node_name}_checkpoint": "/weights"}
+        own = {f"{node_name}_sigma": "1.0"}  # the simulator's rotations are steered as the thesis has it
+        given = {node_name: "true", f"{node_name}_k": "1.3", f"{node_name}_checkpoint": "/weights", **own}
         planned = next(node for node in graph.resolve(given).nodes if node.name == node_name)
         assert (planned.parameters["steering.k"], planned.parameters["checkpoint"]) == (1.3, "/weights")
         context = Context()
@@ -343,6 +344,18 @@ class TestShippedGraphs:
         assert set(planned.remappings) <= topics
         dial = {each for each in planned.parameters if each.startswith("steering.")} - {"steering.k"}
         assert {planned.parameters[each] == declared[each] for each in dial} == {True}, "the node's own defaults"
+
+    def test_rotations_are_those_of_what_hovers_before_the_simulators_camera(self) -> None:
+        def planned(**given: str) -> tuple[object, object, object, str]:
+            nodes = {node.name: node for node in load_graph("sim").resolve({"pose": "true", **given}).nodes}
+            pose = nodes["pose"]
+            steering = pose.parameters["steering.k"], pose.parameters["steering.sigma"], pose.parameters["steering.cap"]
+            return nodes["sim"].parameters["display"], pose.parameters["symmetry"], steering, pose.remappings["region"]
+
+        assert planned() == ("cube", "cube", (7.0, 0.5, True), "/display/region")
+        assert planned(display="cylinder")[:2] == ("cylinder", "cylinder")
+        assert planned(display="cylinder", pose_symmetry="none")[:2] == ("cylinder", "none")
+        assert load_graph("sim").resolve({}).nodes[0].parameters["display"] == ""
 
     def test_the_clock_is_simulated_in_the_simulator_only(self) -> None:
         for name, simulated, source in (("sim", True, "topic"), ("robot", False, "timer")):

@@ -27,8 +27,9 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image, JointState, RegionOfInterest  # noqa: E402
 
+from psr_core.rotations import quat_xyzw_to_matrix  # noqa: E402
 from psr_core.steering import Steering  # noqa: E402
 from psr_ros import qos  # noqa: E402
 from psr_ros.messages import (  # noqa: E402
@@ -37,6 +38,7 @@ from psr_ros.messages import (  # noqa: E402
     steering_to_message,
     time_to_nanoseconds,
 )
+from sim.display import Display  # noqa: E402
 from sim.experts.lift import LiftExpert  # noqa: E402
 from sim.node import SimNode  # noqa: E402
 from sim.rendering import choose_gl  # noqa: E402
@@ -515,6 +517,42 @@ class TestCamera:
             assert (info.height, info.width, info.header.frame_id) == (48, 64, "agentview_optical_frame")
         assert info.k[2] == 31.5 and info.p[5] == info.k[4] > 0
 
+    @pytest.fixture
+    def displaying(self, sim, camera):
+        """The bridge with a solid before its camera, until the test is over."""
+
+        def begin_anew(display):
+            sim.trigger_deactivate()
+            sim.trigger_cleanup()
+            assert sim.set_parameters([Parameter("display", value=display)])[0].successful
+            sim.trigger_configure()
+            sim.trigger_activate()
+
+        begin_anew("cylinder")
+        yield camera
+        begin_anew("")
+
+    @pytest.mark.parametrize("mode", ["lockstep", "realtime"])
+    def test_tells_with_every_image_where_the_solid_before_it_is(self, sim, graph, policy, displaying, mode):
+        poses, regions = [], []
+        policy.create_subscription(PoseStamped, "/display/pose", poses.append, qos.events())
+        policy.create_subscription(RegionOfInterest, "/display/region", regions.append, qos.images())
+        graph.until(lambda: sim.count_subscribers("/display/pose") and sim.count_subscribers("/display/region"))
+        set_parameter(sim, "mode", mode)
+        policy.plan = lambda state: [policy.chunk(state, n_action_steps=1)] if state.await_chunk else []
+        run(graph, policy, max_steps=8)
+        set_parameter(sim, "mode", "lockstep")
+        graph.until(lambda: len(poses) > 3 and poses[-1].header == displaying["image_raw"][-1].header)
+        for pose in poses:
+            turned = Display("cylinder", time_to_nanoseconds(pose.header.stamp) / NANOSECONDS)
+            position, quat = pose.pose.position, pose.pose.orientation
+            assert [position.x, position.y, position.z] == turned.position.tolist()
+            told = quat_xyzw_to_matrix([quat.x, quat.y, quat.z, quat.w])
+            assert np.allclose(told, turned.rotation, atol=1e-12)
+        column, row, side = turned.region(np.array(displaying["camera_info"][-1].k).reshape(3, 3))
+        (region,) = {(each.x_offset, each.y_offset, each.width, each.height) for each in regions}
+        assert region == (column, row, side, side)
+
 
 class TestLifecycle:
     def test_time_goes_on_over_a_new_scene(self, sim, graph, policy):
@@ -539,7 +577,8 @@ class TestLifecycle:
         assert answer.result.results[0].reason == "the simulator was shut down or deactivated"
 
     def test_every_parameter_is_described(self, sim):
-        for name in ("task", "mode", "max_steps", "chunk_timeout", "policy_timeout", "chunk_topic", "camera.rate"):
+        names = "task", "mode", "max_steps", "chunk_timeout", "policy_timeout", "chunk_topic", "camera.rate", "display"
+        for name in names:
             assert sim.describe_parameter(name).description
 
     def test_an_unknown_mode_is_refused(self, sim):
