@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -17,3 +19,18 @@ def test_the_sides_of_latents_follow_from_the_levels(channels):
 
 def test_parameters_are_counted():
     assert parameter_count(torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)) == 10
+
+
+class TestUntrainedAutoencoder:
+    """What colours need to be learnt early: nothing in their way but convolutions, and latents that are not noise."""
+
+    def test_has_blocks_that_change_nothing(self):
+        vae, x = small_autoencoder((16, 16, 32)), torch.rand(1, 16, 8, 8)
+        assert torch.equal(vae.encoder.down_blocks[0].resnets[0](x, None), x)
+        middle = torch.rand(1, 32, 4, 4)
+        assert torch.equal(vae.decoder.mid_block(middle), middle)
+
+    def test_has_latents_with_little_noise(self):
+        found = small_autoencoder((16, 32)).encode(torch.rand(2, 3, 16, 16)).latent_dist
+        torch.testing.assert_close(found.std, torch.full_like(found.std, math.exp(-3)))
+        assert found.mean.std() > 2 * found.std.mean()
