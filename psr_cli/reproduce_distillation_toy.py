@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs what is not kept yet, and writes the report."""
+    """Runs what is not kept yet, and writes the report; 130 when interrupted (what is finished stays)."""
     import torch
 
     from psr_eval.distillation_report import write_report
@@ -55,10 +56,13 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     args.data, args.priors = (list(dict.fromkeys(each)) for each in (args.data, args.priors))
     rows = _rows(args)
-    kept = KeptResults(args.out / "results.jsonl")
-    jobs = [job for known in _knowledge(args) for job in _jobs(args, known, rows)]
-    progress = Progress("jobs")
-    results = run_jobs(jobs, kept, args.workers, progress.count)
+    kept, progress = KeptResults(args.out / "results.jsonl"), Progress("jobs")
+    try:
+        jobs = [job for known in _knowledge(args) for job in _jobs(args, known, rows)]
+        results = run_jobs(jobs, kept, args.workers, progress.count)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: {args.out} keeps what was computed; the same command goes on", file=sys.stderr)
+        return 130
     progress.end()
     names = ("particles", "calls", "training_steps", "seed")
     paths = write_report(jobs, results, {name: getattr(args, name) for name in names}, args.out)

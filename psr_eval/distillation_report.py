@@ -94,9 +94,8 @@ def as_json(found: Sequence[Case], settings: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _triple(estimate: Estimate) -> list[float | None]:
-    """Mean and interval; JSON has no infinity."""
-    return [one if abs(one) != float("inf") else None for one in (float(estimate.mean), estimate.low, estimate.high)]
+def _triple(estimate: Estimate) -> list[float]:
+    return [float(one) for one in (estimate.mean, estimate.low, estimate.high)]
 
 
 def as_markdown(found: Sequence[Case], settings: Mapping[str, Any]) -> str:

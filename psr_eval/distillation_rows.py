@@ -147,7 +147,7 @@ def iterations(row: Row, calls: int) -> int:
         return min(dict(row.options).get("steps", calls), LEVELS.last)
     steps = max(1, calls // 8)
     for _ in range(3):  # the cost of an iteration depends on how many there are, a little
-        steps = max(1, int(steps * calls / _counted(row, steps)))
+        steps = max(1, int(steps * calls / max(1, _counted(row, steps))))
     while steps > 1 and _counted(row, steps) > calls:
         steps -= 1
     if _counted(row, steps) > calls:

@@ -23,7 +23,7 @@ from psr_eval.point_metrics import Estimate, Truth
 PLACES, REPEATS = 128, 32  # where efficiency is measured, and how often
 CELLS = 41  # of a side of a landscape
 EXTENT = 2.6  # its half side
-STILL = 1e-10  # variance over squared mean below which a gradient has no chance in it
+STILL = 1e-10  # least ratio of variance and squared mean that is told from 0
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ def log_efficiency(drawn: Tensor, cost: float) -> Estimate | None:
     """ln of ||E m||² / (E||m - E m||² cost), of gradients m (repeats, N, 2) at N places; None without any chance in it.
 
     Squares are added up over the places before the ratio is taken, and the chance in the mean is taken out of its
-    square. The interval is the bootstrap's over places; -inf is where no mean can be told from 0.
+    square. The interval is the bootstrap's over places. A mean that cannot be told from 0 counts as STILL of the noise.
     """
     mean, repeats = drawn.double().mean(0), len(drawn)
     variance = (drawn.double() - mean).square().sum((0, 2)) / (repeats - 1)
@@ -60,9 +60,8 @@ def log_efficiency(drawn: Tensor, cost: float) -> Estimate | None:
     if squares[:, 1].sum() <= STILL * max(squares[:, 0].sum(), STILL):
         return None
     resampled = resampled_means(squares, 2000)
-    with np.errstate(divide="ignore"):
-        found = [np.log(np.maximum(part[..., 0], 0) / (part[..., 1] * cost)) for part in (squares.mean(0), resampled)]
-    low, high = np.quantile(found[1], [0.025, 0.975], method="nearest")
+    found = [np.log(np.maximum(part[..., 0] / part[..., 1], STILL) / cost) for part in (squares.mean(0), resampled)]
+    low, high = np.quantile(found[1], [0.025, 0.975])
     return Estimate(float(found[0]), float(low), float(high))
 
 
