@@ -31,6 +31,9 @@ SHOWN = (
 )
 INSIDE, OUTSIDE = "#1f6fd6", "#d62728"
 WINDOW = 2.7
+FINE = 240  # points of a side of the density's surface
+
+Surface = tuple[Any, Any, Any]
 
 
 def write_samples(cases: Sequence[Case], path: Path) -> None:
@@ -39,16 +42,17 @@ def write_samples(cases: Sequence[Case], path: Path) -> None:
     figure = Figure(figsize=(1.45 * len(columns) + 0.4, 1.5 * len(cases) + 0.6), layout="constrained")
     grid: Any = figure.subplots(len(cases), len(columns), squeeze=False)
     for axes_row, case in zip(grid, cases, strict=True):
+        surface = _surface(case)
         for axes, (name, _) in zip(axes_row, columns, strict=True):
-            _panel(axes, case, name)
+            _panel(axes, case, name, surface)
         axes_row[0].set_ylabel(case.name, fontsize=9)
     for axes, (_, text) in zip(grid[0], columns, strict=True):
         axes.set_title(text, fontsize=9)
     write_png(figure, path)
 
 
-def _panel(axes: Any, case: Case, name: str) -> None:
-    _density(axes, case)
+def _panel(axes: Any, case: Case, name: str, surface: Surface) -> None:
+    axes.contourf(*surface, levels=[case.known.truth.edge, np.inf], colors=["#dddddd"])
     if name in case.entries:
         points = np.array(case.entries[name].result["points"])
         inside = case.known.mixture.log_density(torch.from_numpy(points)).numpy() > case.known.truth.edge
@@ -60,12 +64,12 @@ def _panel(axes: Any, case: Case, name: str) -> None:
     axes.set(xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal", xticks=[], yticks=[])
 
 
-def _density(axes: Any, case: Case) -> None:
-    """What is inside the truth, as a pale surface."""
-    side = torch.linspace(-WINDOW, WINDOW, 240, dtype=torch.float64)
+def _surface(case: Case) -> Surface:
+    """Both sides and the log density (n, n) over the window."""
+    side = torch.linspace(-WINDOW, WINDOW, FINE)
     y, x = torch.meshgrid(side, side, indexing="ij")
-    density = case.known.mixture.log_density(torch.stack([x.flatten(), y.flatten()], 1)).view(240, 240).numpy()
-    axes.contourf(side, side, density, levels=[case.known.truth.edge, np.inf], colors=["#dddddd"])
+    density = case.known.mixture.log_density(torch.stack([x.flatten(), y.flatten()], 1))
+    return side.numpy(), side.numpy(), density.view(FINE, FINE).numpy()
 
 
 def write_landscapes(cases: Sequence[Case], path: Path) -> None:
@@ -77,6 +81,7 @@ def write_landscapes(cases: Sequence[Case], path: Path) -> None:
     grid: Any = figure.subplots(len(shown), columns, squeeze=False)
     side = np.linspace(-EXTENT, EXTENT, CELLS)
     for axes_row, case in zip(grid, shown, strict=True):
+        surface = _surface(case)
         for axes, ground in zip(axes_row, case.grounds, strict=False):
             # Ranks, as methods' losses differ in shape and scale: a colour is the share of the square that is lower.
             ranks = ground.loss.ravel().argsort().argsort().reshape(ground.loss.shape)
@@ -86,19 +91,11 @@ def write_landscapes(cases: Sequence[Case], path: Path) -> None:
             every = slice(1, None, 4)
             arrows = [(slope[i] / size)[every, every] for i in (1, 0)]
             axes.quiver(side[every], side[every], *arrows, color="white", scale=22, width=0.005, alpha=0.8)
-            _outline(axes, case)
+            edge = dict(colors=["#ff9f1c"], linewidths=0.8, linestyles="solid")
+            axes.contour(*surface, levels=[case.known.truth.edge], **edge)
             found = ground.minima
             axes.set_xlabel(f"minima: {found.count}, inside: {found.inside}", fontsize=8)
             axes.set(xlim=(-HALF_BOX, HALF_BOX), ylim=(-HALF_BOX, HALF_BOX), aspect="equal", xticks=[], yticks=[])
             axes.set_title(f"{ground.row.name}\nat {ground.share:.0%} of its run", fontsize=9)
         axes_row[0].set_ylabel(case.name, fontsize=9)
     write_png(figure, path)
-
-
-def _outline(axes: Any, case: Case) -> None:
-    side = torch.linspace(-EXTENT, EXTENT, 240, dtype=torch.float64)
-    y, x = torch.meshgrid(side, side, indexing="ij")
-    density = case.known.mixture.log_density(torch.stack([x.flatten(), y.flatten()], 1)).view(240, 240).numpy()
-    axes.contour(
-        side, side, density, levels=[case.known.truth.edge], colors=["#ff9f1c"], linewidths=0.8, linestyles="solid"
-    )
