@@ -6,7 +6,19 @@ import argparse
 import importlib
 
 # Each is a module psr_cli.reproduce_<name> with add_parser(subparsers), which says how to run it.
-KINDS = ("toy", "image", "integrators", "depth", "sparse-depth", "pose", "pose-video", "rotations", "policy", "grades")
+KINDS = (
+    "toy",
+    "distillation-toy",
+    "image",
+    "integrators",
+    "depth",
+    "sparse-depth",
+    "pose",
+    "pose-video",
+    "rotations",
+    "policy",
+    "grades",
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

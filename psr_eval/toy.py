@@ -234,12 +234,12 @@ def run_cells(
     return [Result.from_dict(results.get(cell.settings())) for cell in cells]
 
 
-def in_threads(function: Callable[[Cell], Any], cells: Sequence[Cell], workers: int) -> Iterator[Any]:
-    """function(cell) of each cell, in order. Threads do: torch leaves Python's lock while it computes."""
+def in_threads(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Any]:
+    """function(job) of each job, in order. Threads do: torch leaves Python's lock while it computes."""
     if workers < 1:
         raise ValueError(f"workers is {workers}, expected 1 or more")
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(function, cells)
+        yield from pool.map(function, jobs)
 
 
 def _work(cell: Cell) -> float:
