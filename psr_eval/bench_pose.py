@@ -94,7 +94,7 @@ def _frame(network: PoseNetwork, image: torch.Tensor, settings: PoseSettings, st
     features = network.encode(image)
     moments.append(_now(image))
     generators = [noise_generator(settings.seed, 0, 0)]
-    start = so3.random_rotations((1, settings.samples), generators, features.dtype, features.device)
+    start = so3.random_rotations((1, settings.samples), generators, image.dtype, image.device)
     steps = power_steps(settings.num_inference_steps)
     found = sample_so3(network.denoiser(features), start, steps, Steering(), settings.eta, generators)
     rotations = found[0].cpu().double()
