@@ -26,7 +26,8 @@ from psr_eval.distillation_results import (
 )
 from psr_eval.distillation_rows import ROWS
 from psr_eval.distillation_toy import Job
-from psr_eval.point_metrics import METRICS, OUTSIDE, Estimate
+from psr_eval.paired import Estimate
+from psr_eval.point_metrics import METRICS, OUTSIDE
 from psr_eval.report_text import head, line, write_files
 
 INTRODUCTION = """# Score distillation against the truth

@@ -15,7 +15,8 @@ import numpy as np
 from psr_eval.distillation_rows import CENTRED, DIALS, ROWS, STEERED, Row
 from psr_eval.distillation_toy import Cell, Efficiency, Job, Known, Landscape, scores_of
 from psr_eval.gradient_fields import Minima, integrated, minima
-from psr_eval.point_metrics import METRICS, Estimate, Scores
+from psr_eval.paired import Estimate
+from psr_eval.point_metrics import METRICS, Scores
 
 HIGHER_IS_BETTER = ("inside", "precision", "recall", "coverage")
 CONTENDERS = ("SDI", "DSD", "DSD, grid 50", "MSD", "MSD, plain descent", "MSD, one call", "MSD, paper's sampler")

@@ -17,8 +17,8 @@ from torch import Tensor
 from psr_core.distillation.distill import Points
 from psr_core.distillation.guidance import GuidedPrior
 from psr_eval.distillation_rows import Row
-from psr_eval.paired import resampled_means
-from psr_eval.point_metrics import Estimate, Truth
+from psr_eval.paired import Estimate, resampled_means
+from psr_eval.point_metrics import Truth
 
 PLACES, REPEATS = 128, 32  # where efficiency is measured, and how often
 CELLS = 41  # of a side of a landscape

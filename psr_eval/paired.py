@@ -21,6 +21,15 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Difference:
     """By how much a setting is better than another, over the same initial states or images.
 

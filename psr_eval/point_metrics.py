@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from psr_core.mixtures import GaussianMixture
+from psr_eval.paired import Estimate
 
 METRICS = ("nll", "inside", "precision", "recall", "coverage", "mmd", "spread")
 NEIGHBOURS = 3
@@ -29,15 +30,6 @@ HALVES = 60
 FEWEST = 16  # points, so that a half has neighbours
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from psr_eval.paired import (
     RESAMPLES,
     SELECTION,
     Difference,
+    Estimate,
     random_sign_flip_p,
     resampled_means,
 )
@@ -32,18 +33,9 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over images with its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Scores:
-    """One setting on some images. error: mean, degrees; median: of all samples, degrees; accuracy: shares of samples
-    that are off by no more than each of THRESHOLDS."""
+    """One setting on some images, intervals by bootstrap over them. error: mean, degrees; median: of all samples,
+    degrees; accuracy: shares of samples that are off by no more than each of THRESHOLDS."""
 
     images: int
     error: Estimate

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from psr_eval.pose_comparison import THRESHOLDS, Answer, Change, Comparison, Estimate, Scores
+from psr_eval.paired import Estimate
+from psr_eval.pose_comparison import THRESHOLDS, Answer, Change, Comparison, Scores
 from psr_eval.pose_figures import sweep
 from psr_eval.pose_rows import Row
 from psr_eval.report_text import head, line, p_text, write_files

@@ -60,7 +60,8 @@ def wireframe(track: PoseTrack, number: int, rotation: Tensor) -> list[Array]:
     column, row, side = looked_at(info.region, *track.size)
     ray = np.linalg.solve(track.K, [column, row, 1.0])
     distance = PADDING * 2 * RADIUS * track.K[0, 0] / side  # at which the region is as wide as the network knows it
-    return drawn(SOLIDS[info.symmetry], line_of_sight(ray) @ rotation.numpy(), distance * ray, track.K)
+    lines = drawn(SOLIDS[info.symmetry], line_of_sight(ray) @ rotation.numpy(), distance * ray, track.K)
+    return [lines.outline, *lines.seen]
 
 
 def chart(track: PoseTrack) -> bytes:

@@ -1,8 +1,9 @@
-"""Outlines of convex solids as lines to draw over a picture: what is seen of their edges, hidden lines left out."""
+"""Convex solids as lines to draw over a picture: the outline, the edges that are seen, and those that are hidden."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -38,26 +39,35 @@ def visible(solid: Solid, points: Array, eye: Array) -> Array:
     return seen
 
 
-def drawn(solid: Solid, rotation: Array, position: Array, K: Array) -> list[Array]:
-    """Lines (n, 2) of pixels: the outline, then the edges as far as they are seen.
+@dataclass(frozen=True, eq=False)
+class Lines:
+    """Pixels: the outline (n, 2), and stretches (m, 2) of edges, those before the solid and those behind it."""
 
-    rotation (3, 3), position (3,) metres: of the solid in the camera's optical frame. K: the camera's matrix (3, 3).
-    """
+    outline: Array
+    seen: list[Array]
+    hidden: list[Array]
 
-    def project(points: Array) -> Array:
-        seen = (points @ rotation.T + position) @ K.T
-        return np.asarray(seen[:, :2] / seen[:, 2:])
 
+def drawn(solid: Solid, rotation: Array, position: Array, K: Array) -> Lines:
+    """A solid's lines in an image. rotation (3, 3), position (3,) metres: of the solid in the camera's optical frame.
+    K: the camera's matrix (3, 3)."""
     lines, eye = edges(solid), -rotation.T @ position
-    silhouette = project(np.concatenate(lines))
+    silhouette = project(np.concatenate(lines), rotation, position, K)
     hull = ConvexHull(silhouette).vertices
-    found = [silhouette[np.append(hull, hull[0])]]
+    found = Lines(silhouette[np.append(hull, hull[0])], [], [])
     for line in lines:
         flags = visible(solid, line, eye)
         for stretch in np.split(np.arange(len(line)), np.flatnonzero(np.diff(flags)) + 1):
-            if flags[stretch[0]] and len(stretch) > 1:
-                found.append(project(line[stretch]))
+            if len(stretch) > 1:
+                kind = found.seen if flags[stretch[0]] else found.hidden
+                kind.append(project(line[stretch], rotation, position, K))
     return found
+
+
+def project(points: Array, rotation: Array, position: Array, K: Array) -> Array:
+    """Pixels (n, 2) of points (n, 3) in the solid's frame; the rest as drawn has it."""
+    seen = (points @ rotation.T + position) @ K.T
+    return np.asarray(seen[:, :2] / seen[:, 2:])
 
 
 def _straight_edges(solid: Solid) -> list[Array]:

@@ -7,7 +7,8 @@ import pytest
 
 from psr_eval.distillation_results import Case, Entry, distance_to_ddim, diversity, more_efficient, tally, verdict
 from psr_eval.distillation_rows import ROWS
-from psr_eval.point_metrics import METRICS, Estimate, Scores
+from psr_eval.paired import Estimate
+from psr_eval.point_metrics import METRICS, Scores
 
 NOISE = np.random.default_rng(0).standard_normal((60, len(METRICS)))
 

@@ -29,16 +29,16 @@ class TestEdges:
         rotation = so3.random_rotations((1,), torch.Generator().manual_seed(3), torch.float64)[0]
         focal, centre = raycaster.intrinsics(SIZE)
         K = np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]])
-        outline, *inner = drawn(SOLIDS[name], rotation.numpy(), np.array([0, 0, raycaster.DISTANCE]), K)
+        lines = drawn(SOLIDS[name], rotation.numpy(), np.array([0, 0, raycaster.DISTANCE]), K)
         seen = raycaster.render(SOLIDS[name], rotation[None], SIZE)[0].numpy() > 0.05
-        x, y = outline.T
+        x, y = lines.outline.T
         area = abs(np.dot(x[:-1], y[1:]) - np.dot(y[:-1], x[1:])) / 2
         assert area == pytest.approx(seen.sum(), rel=0.05)
         rows, columns = np.nonzero(seen)
         assert [x.min(), x.max(), y.min(), y.max()] == pytest.approx(
             [columns.min(), columns.max(), rows.min(), rows.max()], abs=1.5
         )
-        assert inner
+        assert lines.seen and lines.hidden
 
 
 def test_of_a_cube_that_shows_its_face_only_that_is_seen():
