@@ -31,8 +31,9 @@ def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL
 def _let_colours_through(vae: AutoencoderKL) -> None:
     """Residual blocks begin as what goes round them, and latents with little noise.
 
-    Otherwise colours are what is learnt last: after 450 steps on images and depth maps of rooms the images' mean error
-    was .29 of 2, more than grey pictures have (.21); begun like this it was .23 after 350, and falling.
+    Otherwise colours are what is learnt last: after 300 steps on images and depth maps of rooms (channels 16, 32, 64,
+    learning rate 5e-4) the images' mean error was .29 of 2 with noise as large as the latents, .30 with other blocks,
+    more than grey pictures have (.21); begun like this it was .23 after 350, and falling.
     """
     for module in vae.modules():
         if isinstance(module, ResnetBlock2D):
