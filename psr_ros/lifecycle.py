@@ -204,6 +204,7 @@ def run_node(factory: Callable[[], SuiteNode], args: list[str] | None = None) ->
     def stop(signum: int, frame: FrameType | None) -> None:
         stopped.append(signum)
         _ignore_signals()
+        sys.unraisablehook = _tell_unless_interrupted
         raise KeyboardInterrupt
 
     # Own handlers, because rclpy's shut the context down before the node could say anything more.
@@ -246,6 +247,12 @@ def _details(error: Exception) -> str:
     """Where an error came from; nothing for those whose text says what to do."""
     told = isinstance(error, (ValueError, OSError, ParameterException))
     return "" if told else "\n" + "".join(traceback.format_exception(error))
+
+
+def _tell_unless_interrupted(lost: sys.UnraisableHookArgs) -> None:
+    """Python tells of exceptions that are lost in a `__del__`; a signal there is no mistake, and `stopped` has it."""
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
 
 
 def _ignore_signals() -> None:

@@ -163,9 +163,13 @@ class TestParameters:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from std_msgs.msg import String
 from psr_ros.lifecycle import SuiteNode, run_node
+
+class Passing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
 
 class Patient(SuiteNode):
     def __init__(self):
@@ -179,6 +183,8 @@ class Patient(SuiteNode):
         print("active", flush=True)
         if "busy" in sys.argv:
             self.create_wall_timer(0.0, lambda: time.sleep(60))
+        if "passing" in sys.argv:
+            self.create_wall_timer(0.0, lambda: Passing() and None)
         self.timer = self.create_wall_timer(0.02, self.look)
     def look(self):
         if self.last_words.get_subscription_count():
@@ -219,6 +225,11 @@ class TestRunNode:
         assert one.stdout.readline() == "active\n"
         one.send_signal(number)
         assert one.wait(5) == 0
+
+    def test_is_silent_about_a_signal_that_comes_where_exceptions_are_lost(self, process):
+        one = process("passing")
+        assert one.wait(10) == 0
+        assert one.stderr.read() == ""
 
     def test_a_second_ctrl_c_does_no_harm(self, process):
         one = process()
