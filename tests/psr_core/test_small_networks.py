@@ -30,6 +30,20 @@ class TestUntrainedAutoencoder:
         middle = torch.rand(1, 32, 4, 4)
         assert torch.equal(vae.decoder.mid_block(middle), middle)
 
+    def test_tells_colours_from_each_other(self):
+        torch.manual_seed(0)
+        vae = small_autoencoder((16, 16, 32))
+        colours = torch.eye(3)[:, :, None, None].expand(3, 3, 16, 16) * 2 - 1
+        latents = vae.encode(colours).latent_dist.mode().mean((2, 3))
+        assert torch.linalg.matrix_rank(latents - latents.mean(0), rtol=0.1) == 2
+
+    def test_tells_brightness_apart(self):
+        torch.manual_seed(0)
+        vae = small_autoencoder((16, 16, 32))
+        levels = torch.linspace(-1, 1, 5)[:, None, None, None].expand(5, 3, 16, 16)
+        latents = vae.encode(levels).latent_dist.mode().mean((2, 3))
+        assert (latents[1:] - latents[:-1]).norm(dim=1).min() > 0.05
+
     def test_has_latents_with_little_noise(self):
         found = small_autoencoder((16, 32)).encode(torch.rand(2, 3, 16, 16)).latent_dist
         torch.testing.assert_close(found.std, torch.full_like(found.std, math.exp(-3)))
