@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 PRECISIONS = ("bfloat16", "float32")
 
@@ -28,6 +29,12 @@ def lower_precision(device: torch.device, precision: str) -> contextlib.Abstract
     On processors with bfloat16 matrix units a training step takes half the time or less.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def plain_attention(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Where attention on a CPU is two products of matrices and a softmax, which for pictures of 16 x 16 latents is
+    faster than torch's fused kernel: a training step took .33 s for .42 s. Elsewhere torch chooses."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
 
 
 def precision_on(device: torch.device, precision: str) -> str:

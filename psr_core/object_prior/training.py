@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from psr_core.devices import lower_precision
+from psr_core.devices import lower_precision, plain_attention
 from psr_core.files import file_sha256
 from psr_core.image_folder import INDEX
 from psr_core.latent_model_training import LatentModelTraining, as_stored
@@ -116,7 +116,7 @@ class PriorDenoiserTrainer(DenoiserTrainer):
         tokens = self.random_tokens(source, index).to(self.device)
         made = self.noised(source.latents[index])
         noisy = made.noisy.contiguous(memory_format=torch.channels_last)
-        with lower_precision(self.device, self.settings.precision):
+        with lower_precision(self.device, self.settings.precision), plain_attention(self.device):
             prediction = model(noisy, made.timesteps, tokens)
         return nn.functional.mse_loss(prediction.float(), made.noise)
 

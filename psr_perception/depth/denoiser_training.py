@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from psr_core.devices import lower_precision
+from psr_core.devices import lower_precision, plain_attention
 from psr_core.latent_training import DenoiserTrainer, LatentTrainSettings
 from psr_core.training import INIT, seed_all
 from psr_perception.depth.small_marigold import noise_scheduler, small_unet
@@ -47,7 +47,7 @@ class DepthDenoiserTrainer(DenoiserTrainer):
         image, depth = (latents[index] for latents in (self.judged if judged else self.latents))
         made = self.noised(depth)
         noisy = torch.cat([image.to(self.device, torch.float32), made.noisy], 1)
-        with lower_precision(self.device, self.settings.precision):
+        with lower_precision(self.device, self.settings.precision), plain_attention(self.device):
             text = self.text.expand(len(depth), -1, -1)
             prediction = model(noisy.contiguous(memory_format=torch.channels_last), made.timesteps, text).sample
         return nn.functional.mse_loss(prediction.float(), made.v)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from psr_core.devices import precision_on, set_threads, torch_device
+from psr_core.devices import plain_attention, precision_on, set_threads, torch_device
 
 
 def test_the_cpu_is_always_there():
@@ -50,3 +50,13 @@ def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(flags, expecte
 @pytest.mark.parametrize("asked", ["bfloat16", "float32"])
 def test_a_precision_that_is_named_stays(asked):
     assert precision_on(torch.device("cpu"), asked) == asked
+
+
+def test_plain_attention_is_attention():
+    query, key, value = torch.randn(3, 2, 4, 6, 8, generator=torch.Generator().manual_seed(0)).double()
+    expected = (query @ key.transpose(-1, -2) / 8**0.5).softmax(-1) @ value
+    with plain_attention(torch.device("cpu")):
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        found = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+    assert torch.backends.cuda.flash_sdp_enabled()
+    torch.testing.assert_close(found, expected)
