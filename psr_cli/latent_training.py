@@ -17,14 +17,15 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder for the model, the trainings' states and logs")
     add("--resume", action="store_true", help="continue the run in --out, if there is one")
-    add("--autoencoder-channels", type=integers, default=(32, 48, 64), help="of each level")
+    add("--autoencoder-channels", type=integers, default=(16, 32, 64), help="of each level")
     add("--autoencoder-batch-size", type=int, default=16, help="crops it learns from in a step")
     add("--autoencoder-steps", type=int, default=6000, help="optimiser steps of the autoencoder")
-    add("--crop", type=int, default=96, help="side in pixels of the squares the autoencoder learns from")
+    add("--crop", type=int, default=64, help="side in pixels of the squares the autoencoder learns from")
     add("--unet-layers", type=int, default=1, help="residual blocks of a level")
     add("--steps", type=int, default=20000, help="optimiser steps of the denoiser")
     add("--batch-size", type=int, default=16, help="images the denoiser learns from in a step")
-    add("--lr", type=float, default=5e-4, help="learning rate after the warm-up")
+    add("--lr", type=float, default=5e-4, help="learning rate of the denoiser after the warm-up")
+    add("--autoencoder-lr", type=float, default=5e-4, help="... of the autoencoder, which learns worse with 1.5e-3")
     add("--warmup-steps", type=int, default=300)
     add(
         "--precision",
@@ -52,13 +53,17 @@ def train_model(args: argparse.Namespace, training: LatentModelTraining) -> int:
     from psr_core.latent_training import AutoencoderSettings, LatentTrainSettings
     from psr_core.training_run import TrainingRun
 
-    common = {name: getattr(args, name) for name in ("lr", "warmup_steps", "seed")}
+    common = {name: getattr(args, name) for name in ("warmup_steps", "seed")}
     common["precision"] = precision_on(torch_device(args.device), args.precision)
     settings = (
         AutoencoderSettings(
-            steps=args.autoencoder_steps, batch_size=args.autoencoder_batch_size, crop=args.crop, **common
+            steps=args.autoencoder_steps,
+            batch_size=args.autoencoder_batch_size,
+            lr=args.autoencoder_lr,
+            crop=args.crop,
+            **common,
         ),
-        LatentTrainSettings(steps=args.steps, batch_size=args.batch_size, **common),
+        LatentTrainSettings(steps=args.steps, batch_size=args.batch_size, lr=args.lr, **common),
     )
     stop = StopRequest()
 

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "them. An interrupted rendering goes on where it stopped when the same command is given again.",
     )
     add_rendering_options(parser, train=24000, test=1000)
-    parser.add_argument("--size", type=int, default=128, help="pixels of a side (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=64, help="pixels of a side (default: %(default)s)")
     parser.set_defaults(run=run)
 
 

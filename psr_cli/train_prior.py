@@ -24,9 +24,7 @@ def add_parser(subjects: Any) -> None:
     prior.add_argument("--text-width", type=int, default=128, help="of the text encoder, a multiple of 4")
     prior.add_argument("--text-layers", type=int, default=2, help="of the text encoder")
     add_training_options(prior)
-    prior.set_defaults(
-        run=run, autoencoder_channels=(16, 32, 64, 96), crop=64, autoencoder_batch_size=32, steps=60000, batch_size=32
-    )
+    prior.set_defaults(run=run, steps=60000, batch_size=32)
 
 
 def run(args: argparse.Namespace) -> int:

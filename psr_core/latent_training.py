@@ -40,7 +40,7 @@ class AutoencoderSettings(LatentTrainSettings):
     """crop: side in pixels of the squares that are coded. kl_weight: of the latents' divergence from N(0, 1), beside an
     absolute error; small, so that the latents' scale stays within reason and little is lost."""
 
-    crop: int = 96
+    crop: int = 64
     kl_weight: float = 1e-4
 
     def __post_init__(self) -> None:

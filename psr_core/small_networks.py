@@ -14,7 +14,7 @@ OTHERS = 0.3  # of what a convolution of diffusers begins with, beside identity
 FIRST_LOG_VARIANCE = -6.0  # of an untrained autoencoder's latents: a standard deviation of .05
 
 
-def small_autoencoder(channels: tuple[int, ...] = (32, 48, 64)) -> AutoencoderKL:
+def small_autoencoder(channels: tuple[int, ...] = (16, 32, 64)) -> AutoencoderKL:
     """A VAE with random weights whose latents have 1 / 2**(len(channels) - 1) of the image's sides, 4 channels."""
     levels = len(channels)
     vae = AutoencoderKL(

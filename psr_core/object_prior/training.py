@@ -43,7 +43,7 @@ UNSAID = 0.1  # share of the pictures whose text is left out, for guidance
 class PriorShape:
     """The sizes of a prior's networks; text_width and text_layers are the text encoder's."""
 
-    autoencoder_channels: tuple[int, ...] = (16, 32, 64, 96)
+    autoencoder_channels: tuple[int, ...] = (16, 32, 64)
     unet_channels: tuple[int, ...] = (64, 96, 160)
     unet_layers: int = 1
     text_width: int = 128

@@ -33,7 +33,7 @@ class DepthModelTraining(LatentModelTraining):
         card: Mapping[str, Any],
         *,
         resolution: int = 128,
-        autoencoder_channels: tuple[int, ...] = (32, 48, 64),
+        autoencoder_channels: tuple[int, ...] = (16, 32, 64),
         unet_channels: tuple[int, ...] = (32, 64, 128),
         unet_layers: int = 1,
         device: torch.device | str = "cpu",

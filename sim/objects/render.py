@@ -50,7 +50,7 @@ class ObjectPlan:
 
     train: int
     test: int
-    size: int = 128
+    size: int = 64
     seed: int = 0
     version: int = VERSION
 

@@ -38,10 +38,10 @@ def psr(monkeypatch):
 
 def test_options_make_the_plan(psr, capsys):
     assert psr() == 0
-    assert psr.asked == [(ObjectPlan(24000, 1000, 128, 0), "pictures", 2, "psr objects --out pictures")]
+    assert psr.asked == [(ObjectPlan(24000, 1000, 64, 0), "pictures", 2, "psr objects --out pictures")]
     assert capsys.readouterr().out == "pictures: 24000 images for training, 1000 for tests\n"
-    assert psr("--train 5 --test 3 --size 64 --seed 7 --workers 1") == 0
-    assert psr.asked[1][:3] == (ObjectPlan(5, 3, 64, 7), "pictures", 1)
+    assert psr("--train 5 --test 3 --size 32 --seed 7 --workers 1") == 0
+    assert psr.asked[1][:3] == (ObjectPlan(5, 3, 32, 7), "pictures", 1)
 
 
 def test_an_interruption_says_how_far_it_came(psr, capsys):

@@ -146,7 +146,7 @@ def test_all_networks_of_the_usual_size_fit_into_20_megabytes():
         small_text_encoder(400, shape.text_width, shape.text_layers),
     )
     assert parameter_count(*networks) < 10e6
-    assert shape.factor == 8
+    assert shape.factor == 4
 
 
 def test_words_are_those_of_the_training_pictures(folder, tmp_path):
