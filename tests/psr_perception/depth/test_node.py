@@ -313,6 +313,7 @@ class TestMetric:
             ("good", "lidar", f"in frame 'lidar', the image in '{FRAME}'"),
             ("coloured", FRAME, "encoding 'mono8', expected 32FC1 .metres. or 16UC1"),
             ("noise", FRAME, "points agree with the fit"),
+            ("invalid", FRAME, "no valid points: none lies inside the image"),
         ],
     )
     def test_that_cannot_be_is_not_published_and_the_reason_is_told(self, setup, estimator, kind, frame, complaint):
@@ -321,7 +322,12 @@ class TestMetric:
         if kind != "missing":
             truth = self.truth(estimator, 1)
             noise = np.exp(np.random.default_rng(0).uniform(-3, 3, truth.shape)).astype(np.float32)
-            pixels = {"good": truth, "coloured": picture(0)[:, :, 0], "noise": truth * noise}[kind]
+            pixels = {
+                "good": truth,
+                "coloured": picture(0)[:, :, 0],
+                "noise": truth * noise,
+                "invalid": truth * np.nan,
+            }[kind]
             message = to_image(pixels, "mono8" if kind == "coloured" else "32FC1")
             robot.sparse_depth.publish(stamped(message, 1, frame))
             graph.until(lambda: kept)
