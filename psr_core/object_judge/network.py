@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,18 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer, CLIPVisionConfig
 
-from psr_core.object_prior.networks import small_text_config
+from psr_core.object_prior.networks import HEADS, small_text_config
+from psr_core.training import require_least
 
 LARGEST_SCALE = 100.0  # of the logits; source: "Learning transferable visual models" (arXiv 2103.00020), section 2.5
 
 
 @dataclass(frozen=True)
 class JudgeShape:
-    """The sizes of a judge's networks. patches: along a side of a picture; features: of the space of both."""
+    """The sizes of a judge's networks. patches: along a side of a picture; features: of the space of both.
+
+    Raises ValueError naming the field.
+    """
 
     patches: int = 8
     width: int = 128
@@ -25,6 +29,12 @@ class JudgeShape:
     text_width: int = 128
     text_layers: int = 2
     features: int = 128
+
+    def __post_init__(self) -> None:
+        require_least(self, {field.name: 1 for field in fields(self)})
+        for name in ("width", "text_width"):
+            if getattr(self, name) % HEADS:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a multiple of {HEADS}")
 
 
 def small_clip(shape: JudgeShape, tokens: int, size: int) -> CLIPModel:
@@ -34,7 +44,7 @@ def small_clip(shape: JudgeShape, tokens: int, size: int) -> CLIPModel:
         patch_size=size // shape.patches,
         hidden_size=shape.width,
         intermediate_size=4 * shape.width,
-        num_attention_heads=4,
+        num_attention_heads=HEADS,
         num_hidden_layers=shape.layers,
         projection_dim=shape.features,
     )

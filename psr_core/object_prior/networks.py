@@ -10,6 +10,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from psr_core.object_prior.words import BEGIN, END, PAD, TOKENS
 from psr_core.small_networks import GROUPS, LATENT_CHANNELS
 
+HEADS = 4  # of attention to a text
+
 
 def small_text_config(tokens: int, width: int = 128, layers: int = 2) -> CLIPTextConfig:
     """A text encoder's configuration for a vocabulary of so many tokens."""
@@ -21,7 +23,7 @@ def small_text_config(tokens: int, width: int = 128, layers: int = 2) -> CLIPTex
         max_position_embeddings=TOKENS,
         hidden_size=width,
         intermediate_size=2 * width,
-        num_attention_heads=4,
+        num_attention_heads=HEADS,
         num_hidden_layers=layers,
     )
 
