@@ -10,7 +10,8 @@ from typing import Any
 from psr_cli.progress import Progress
 
 DESCRIPTION = """Draws images with DDIM, DDPM and EulerDiscrete, stock and steered, from the same prompts and the same
-noise, and puts them into one table. FID and CLIP score need weights on disk; the images are made without them, too."""
+noise, and puts them into one table. FID, CLIP score, the Fréchet distance in CLIP's features and diversity need weights
+on disk; the images are made without them, too."""
 
 
 def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,9 +36,9 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--guidance-sweep", type=float, nargs="+", default=[], metavar="SCALE", help="stock DDIM at these, too")
     add("--device", default="cpu", help="cpu, cuda or cuda:<number> (default: cpu)")
     add("--dtype", default="float32", help="float32, float16 or bfloat16 (default: float32)")
-    add("--reference", type=Path, metavar="FOLDER", help="real images, for FID")
+    add("--reference", type=Path, metavar="FOLDER", help="real images, for FID and FD (CLIP)")
     add("--inception", type=Path, metavar="FILE", help="inception-2015-12-05.pt (TorchScript), for FID")
-    add("--clip", type=Path, metavar="FOLDER", help="CLIPModel folder of transformers, for the CLIP score")
+    add("--clip", type=Path, metavar="FOLDER", help="CLIPModel folder of transformers, for the columns of CLIP")
     parser.set_defaults(run=run)
 
 
@@ -46,8 +47,9 @@ def run(args: argparse.Namespace) -> int:
     import diffusers
     import transformers
 
+    from psr_eval.clip_scores import check_prompts
     from psr_eval.image_generation import generate
-    from psr_eval.image_metrics import Weights, measure
+    from psr_eval.image_metrics import NAMES, Weights, measure
     from psr_eval.image_report import write_report
 
     for library in (diffusers, transformers):  # their bars of a second or two would only hide ours
@@ -55,9 +57,11 @@ def run(args: argparse.Namespace) -> int:
         library.utils.logging.disable_progress_bar()
     plan = _plan(args)
     weights = Weights(args.inception, args.reference, args.clip)
-    for name, reason in (("FID", weights.fid_lacks(plan.images)), ("CLIP", weights.clip_lacks())):
-        if reason:
-            print(f"the {name} column will stay empty: {reason}", file=sys.stderr)
+    lacks = weights.lacks(plan)
+    for name, reason in lacks.items():
+        print(f"the {NAMES[name]} column will stay empty: {reason}", file=sys.stderr)
+    if args.clip is not None and "clip" not in lacks:
+        check_prompts(args.clip, plan.prompts)  # before the images, which take long
     progress = Progress("images")
     try:
         made = generate(plan, args.out, progress.count)

@@ -31,6 +31,6 @@ def require_known(texts: Sequence[str], tokenizer: Any) -> None:
         words = split_words(text)
         if unknown := [word for word in dict.fromkeys(words) if word not in known]:
             named = ", ".join(map(repr, unknown))
-            raise ValueError(f"text {text!r} says {named}, which this prior does not know; it knows: {' '.join(known)}")
+            raise ValueError(f"text {text!r} says {named}, which this model does not know; it knows: {' '.join(known)}")
         if len(words) > most:
-            raise ValueError(f"text {text!r} has {len(words)} words, this prior takes at most {most}; say less")
+            raise ValueError(f"text {text!r} has {len(words)} words, this model takes at most {most}; say less")

@@ -77,18 +77,19 @@ def as_stored(network: Any) -> Any:
 
 
 def _let_load_as_float32(config: Path) -> None:
-    """Unless told otherwise transformers loads a text encoder in the dtype that its configuration names, diffusers all
-    else in float32: together they would fail."""
+    """Unless told otherwise transformers loads a network in the dtype that its configuration names, diffusers all else
+    in float32: together they would fail, and processors are slow in float16."""
     if config.exists():
         config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=1) + "\n")
 
 
 def save_with_card(model: Any, folder: Path, card: Mapping[str, Any]) -> None:
-    """Saves a model of diffusers with its card; whoever reads the folder finds the old one or the new."""
+    """Saves a model (what has save_pretrained) with its card; whoever reads the folder finds the old one or the new."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
-    _let_load_as_float32(temporary / "text_encoder" / "config.json")
+    for part in (".", "text_encoder"):
+        _let_load_as_float32(temporary / part / "config.json")
     digests = {str(path.relative_to(temporary)): file_sha256(path) for path in sorted(temporary.rglob("*.safetensors"))}
     (temporary / CARD).write_text(json.dumps({**card, "sha256": digests}, indent=1) + "\n")
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,63 +1,69 @@
-"""Figures of the image table: FID and CLIP score where their weights are on disk, and two that need no weights."""
+"""Figures of the image table: those of the networks whose weights are on disk, and two that need no weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from psr_core.devices import torch_device
+from psr_eval.clip_scores import ClipScorer, diversity, text_agreement
+from psr_eval.frechet import Inception, Statistics, frechet_distance, frechet_standard_error
+from psr_eval.image_files import Pixels, fitted, pictures_in, read_pixels
 from psr_eval.image_generation import ImagePlan
 from psr_eval.image_rows import Row
 
-Pixels = NDArray[np.uint8]  # (H, W, 3)
 Array = NDArray[np.float64]
-T = TypeVar("T")
 
-FULL_RANK = 2048  # features of the Inception network: with fewer images the covariance is singular, FID far too high
-BATCH = 16
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+NAMES = {"fid": "FID", "clip_fd": "FD (CLIP)", "clip": "CLIP", "diversity": "diversity"}  # what needs weights
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The foreign files that FID and the CLIP score need, each as given on the command line or None."""
+    """The foreign files that some figures need, each as given on the command line or None."""
 
     inception: Path | None = None
     reference: Path | None = None
     clip: Path | None = None
 
-    def fid_lacks(self, images: int) -> str | None:
-        """Why there can be no FID of so many images a row, naming the files; None when all is there."""
-        if images < 2:
-            return f"{images} image a row, and FID needs 2 or more"
-        reasons = []
-        if self.inception is None or not self.inception.is_file():
-            reasons.append(
-                f"the Inception network ({_looked_for('--inception FILE', self.inception)}; TorchScript, "
-                "inception-2015-12-05.pt of StyleGAN2-ADA and clean-fid)"
-            )
-        if self.reference is None or len(_pictures(self.reference)) < 2:
-            reasons.append(
-                f"real images ({_looked_for('--reference FOLDER', self.reference)}; two or more png, jpg, webp or bmp)"
-            )
-        return f"missing: {', and '.join(reasons)}" if reasons else None
+    def lacks(self, plan: ImagePlan) -> dict[str, str]:
+        """For each of NAMES that cannot be measured on the rows of a plan the reason, naming files."""
+        few = f"{plan.images} image a row, and it needs 2 or more" if plan.images < 2 else None
+        one = "1 image a prompt, and it needs 2 or more" if plan.images_per_prompt < 2 else None
+        inception, reference, clip = self._inception_lacks(), self._reference_lacks(), self._clip_lacks()
+        reasons = {
+            "fid": few or _missing(inception, reference),
+            "clip_fd": few or _missing(clip, reference),
+            "clip": _missing(clip),
+            "diversity": one or _missing(clip),
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
 
-    def clip_lacks(self) -> str | None:
-        """Why there can be no CLIP score, naming the folder; None when it is there."""
+    def _inception_lacks(self) -> str | None:
+        if self.inception is not None and self.inception.is_file():
+            return None
+        return (
+            f"the Inception network ({_looked_for('--inception FILE', self.inception)}; TorchScript, "
+            "inception-2015-12-05.pt of StyleGAN2-ADA and clean-fid)"
+        )
+
+    def _reference_lacks(self) -> str | None:
+        if self.reference is not None and len(pictures_in(self.reference)) > 1:
+            return None
+        looked = _looked_for("--reference FOLDER", self.reference)
+        return f"real images ({looked}; two or more png, jpg, webp or bmp)"
+
+    def _clip_lacks(self) -> str | None:
         if self.clip is not None and (self.clip / "config.json").is_file() and any(self.clip.glob("*.safetensors")):
             return None
         return (
-            f"missing: the CLIP model ({_looked_for('--clip FOLDER', self.clip)}; a transformers folder such as "
+            f"the CLIP model ({_looked_for('--clip FOLDER', self.clip)}; a transformers folder such as "
             "openai/clip-vit-large-patch14 with config.json, *.safetensors, the tokenizer and preprocessor_config.json)"
         )
 
@@ -66,13 +72,20 @@ def _looked_for(option: str, path: Path | None) -> str:
     return f"{option} not given" if path is None else f"{option} is {path}, and it is not there"
 
 
+def _missing(*what: str | None) -> str | None:
+    named = ", and ".join(filter(None, what))
+    return f"missing: {named}" if named else None
+
+
 @dataclass(frozen=True)
 class Figures:
     """What was measured on the images of one row. None: not measured; `Measured.missing` says why.
 
     high_frequency: mean squared Laplacian of the luminance in [0, 1]. distance_to_stock: mean absolute difference of
-    pixels in [0, 1] to the row named `stock`. clip_standard_error: over prompts. black: images that are black
-    throughout, as a safety checker leaves them.
+    pixels in [0, 1] to the row named `stock`. black: images that are black throughout, as a safety checker leaves them.
+    fid: in Inception's features; clip_fd: the same distance in the CLIP model's image features. clip: CLIP score.
+    diversity: mean of 1 - cosine of the CLIP model's image features over pairs of images of the same prompt.
+    Standard errors are over prompts, None for a single prompt.
     """
 
     row: Row
@@ -82,45 +95,85 @@ class Figures:
     stock: str | None
     distance_to_stock: float | None
     fid: float | None = None
+    clip_fd: float | None = None
+    clip_fd_standard_error: float | None = None
     clip: float | None = None
     clip_standard_error: float | None = None
+    diversity: float | None = None
+    diversity_standard_error: float | None = None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures of all rows, the number of reference images, and for each figure that is missing the reason."""
+    """The figures of all rows, the number of reference images, and for each figure that is missing the reason.
+
+    features: by name (fid, clip_fd), of how many features a Fréchet distance is.
+    """
 
     rows: list[Figures]
     references: int | None
     missing: dict[str, str]
+    features: dict[str, int] = field(default_factory=dict)
+
+
+class Judges:
+    """The networks that measure images, those that the weights are there for, with the reference images' statistics.
+
+    like: an image of the size that reference images are cut and resized to.
+    """
+
+    def __init__(self, weights: Weights, missing: dict[str, str], like: Pixels, device: torch.device) -> None:
+        self.missing, self.real = missing, dict[str, Statistics]()
+        self.inception = None if "fid" in missing else Inception(_given(weights.inception), device)
+        self.clip = None if "clip" in missing else ClipScorer(_given(weights.clip), device)
+        if self.inception is not None:
+            self.real["fid"] = self.inception.statistics(fitted(_given(weights.reference), like))
+        if self.clip is not None and "clip_fd" not in missing:
+            self.real["clip_fd"] = Statistics.of(self.clip.image_features(fitted(_given(weights.reference), like)))
+
+    def fid(self, paths: Sequence[Path]) -> float | None:
+        """Of the images of a row."""
+        if self.inception is None:
+            return None
+        return frechet_distance(self.real["fid"], self.inception.statistics(map(read_pixels, paths)))
+
+    def of_clip(self, paths: Sequence[Path], prompts: Sequence[str]) -> dict[str, float | None]:
+        """Fields of Figures for the images of a row: as many for each prompt, those of a prompt one after the other."""
+        if self.clip is None:
+            return {}
+        features = self.clip.image_features(map(read_pixels, paths)).reshape(len(prompts), -1, self.clip.dimension)
+        texts = np.broadcast_to(self.clip.text_features(prompts)[:, None], features.shape)
+        # The images of a prompt are not independent, the prompts are.
+        of_prompts = {"clip": text_agreement(features, texts).mean(axis=1)}
+        if "diversity" not in self.missing:
+            of_prompts["diversity"] = diversity(features)
+        found: dict[str, float | None] = {}
+        for name, values in of_prompts.items():
+            found[name], found[f"{name}_standard_error"] = mean_and_standard_error(values)
+        if "clip_fd" in self.real:
+            real, drawn = self.real["clip_fd"], Statistics.of(features.reshape(-1, self.clip.dimension))
+            found["clip_fd"] = frechet_distance(real, drawn)
+            found["clip_fd_standard_error"] = frechet_standard_error(real, features)
+        return found
+
+
+def _given(path: Path | None) -> Path:
+    assert path is not None, "Weights.lacks() names what is not given"
+    return path
 
 
 def measure(
     plan: ImagePlan, out: Path, weights: Weights, progress: Callable[[int, int, str], None] = lambda *_: None
 ) -> Measured:
     """Measure the complete images of a plan in `out`. progress: called with (rows done, rows, what is measured)."""
-    device = torch_device(plan.device)
-    missing = {
-        name: why for name, why in (("fid", weights.fid_lacks(plan.images)), ("clip", weights.clip_lacks())) if why
-    }
-    inception, clip, real = None, None, None
-    if "clip" not in missing and weights.clip is not None:
-        clip = ClipScorer(weights.clip, device)
-    if "fid" not in missing and weights.inception is not None and weights.reference is not None:
-        progress(0, len(plan.rows), "reference images")
-        inception = Inception(weights.inception, device)
-        real = inception.statistics(_fitted(weights.reference, read_pixels(plan.image_paths(out, plan.rows[0])[0])))
+    missing = weights.lacks(plan)
+    progress(0, len(plan.rows), "reference images")
+    like = read_pixels(plan.image_paths(out, plan.rows[0])[0])
+    judges = Judges(weights, missing, like, torch_device(plan.device))
     rows = []
     for done, row in enumerate(plan.rows):
         progress(done, len(plan.rows), row.name)
         paths = plan.image_paths(out, row)
-        fid, score, error = None, None, None
-        if inception is not None and real is not None:
-            fid = frechet_distance(real, inception.statistics(map(read_pixels, paths)))
-        if clip is not None:
-            prompts = [prompt for prompt in plan.prompts for _ in range(plan.images_per_prompt)]
-            scores = clip.scores(map(read_pixels, paths), prompts).reshape(-1, plan.images_per_prompt)
-            score, error = mean_and_standard_error(scores.mean(axis=1))  # the images of a prompt are not independent
         stock = baseline(row, plan.rows)
         others = None if stock is None else plan.image_paths(out, stock)
         rows.append(
@@ -131,12 +184,13 @@ def measure(
                 high_frequency=_mean(high_frequency(read_pixels(path)) for path in paths),
                 stock=None if stock is None else stock.name,
                 distance_to_stock=None if others is None else _mean(map(_distance_of_files, paths, others)),
-                fid=fid,
-                clip=score,
-                clip_standard_error=error,
+                fid=judges.fid(paths),
+                **judges.of_clip(paths, plan.prompts),
             )
         )
-    return Measured(rows, None if real is None else real.n, missing)
+    counts = {real.n for real in judges.real.values()}
+    features = {name: len(real.mean) for name, real in judges.real.items()}
+    return Measured(rows, max(counts, default=None), missing, features)
 
 
 def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
@@ -148,12 +202,6 @@ def baseline(row: Row, rows: Sequence[Row]) -> Row | None:
     if row.is_stock:
         return None if stocks[0] == row else stocks[0]
     return next((other for other in stocks if other.guidance == row.guidance), None)
-
-
-def read_pixels(path: Path) -> Pixels:
-    """An image file as uint8 (H, W, 3). Raises OSError naming the file."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
 
 
 def high_frequency(pixels: Pixels) -> float:
@@ -181,96 +229,3 @@ def mean_and_standard_error(values: Array) -> tuple[float, float | None]:
 
 def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
-
-
-class Statistics(NamedTuple):
-    """Mean (D,) and covariance (D, D), both float64, of n features."""
-
-    mean: Array
-    covariance: Array
-    n: int
-
-
-def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½): FID, when the features are Inception's. At least 0.
-
-    With A = C_a^½ the last trace is that of (A C_b A)^½, which is symmetric, so singular covariances (few images) are
-    no trouble. Source: "GANs trained by a two time-scale update rule" (arXiv 1706.08500), equation 6.
-    """
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    product = np.linalg.eigvalsh(root @ b.covariance @ root)
-    traces = np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(product.clip(0)).sum()
-    return float(max(0.0, np.sum((a.mean - b.mean) ** 2) + traces))
-
-
-class Inception:
-    """The TorchScript Inception network of FID. It is called with uint8 (N, 3, H, W) and return_features=True, resizes
-    and normalises by itself, and returns (N, 2048)."""
-
-    def __init__(self, path: Path, device: torch.device) -> None:
-        try:
-            self._network = torch.jit.load(str(path), map_location=device).eval()
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(f"{path} is no TorchScript file ({reason}); give inception-2015-12-05.pt") from None
-        self._device = device
-
-    @torch.no_grad()
-    def statistics(self, images: Iterable[Pixels]) -> Statistics:
-        """Mean and covariance of the features of two or more images of one size."""
-        features = []
-        for batch in batched(images):
-            pixels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(self._device)
-            features.append(self._network(pixels, return_features=True).double().cpu().numpy())
-        every = np.concatenate(features)
-        return Statistics(every.mean(axis=0), np.atleast_2d(np.cov(every, rowvar=False)), len(every))
-
-
-class ClipScorer:
-    """CLIP score, 100 times the cosine between image and text embeddings, with a CLIPModel folder of transformers."""
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        from transformers import CLIPModel, CLIPProcessor
-
-        self._model: Any = CLIPModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
-        self._model = self._model.to(device).eval()
-        self._processor = CLIPProcessor.from_pretrained(str(folder), local_files_only=True)
-        self._device = device
-
-    @torch.no_grad()
-    def scores(self, images: Iterable[Pixels], prompts: Sequence[str]) -> Array:
-        """One score an image, (N,). Prompts are cut at the text encoder's length (77 tokens)."""
-        length = self._model.config.text_config.max_position_embeddings
-        scores = []
-        for batch in batched(zip(images, prompts, strict=True)):
-            pictures, texts = zip(*batch, strict=True)
-            inputs = self._processor(
-                images=list(pictures),
-                text=list(texts),
-                return_tensors="pt",
-                padding=True,
-                truncation=True,
-                max_length=length,
-            )
-            found = self._model(**inputs.to(self._device))
-            scores.append(100 * (found.image_embeds * found.text_embeds).sum(-1).double().cpu().numpy())
-        return np.concatenate(scores)
-
-
-def batched(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Lists of `size` items, the last one of what is left."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
-
-
-def _fitted(folder: Path, like: Pixels) -> Iterator[Pixels]:
-    """The folder's images, in order of name, cut at the centre to the shape of `like` and resized to its size."""
-    for path in _pictures(folder):
-        with Image.open(path) as image:
-            yield np.asarray(ImageOps.fit(image.convert("RGB"), like.shape[1::-1], Image.Resampling.LANCZOS))

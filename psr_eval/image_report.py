@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psr_core.files import write_whole
+from psr_eval.frechet import RESAMPLES
+from psr_eval.image_files import read_pixels
 from psr_eval.image_generation import ImagePlan
-from psr_eval.image_metrics import FULL_RANK, Figures, Measured, read_pixels
+from psr_eval.image_metrics import NAMES, Figures, Measured
 from psr_eval.image_rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_PROMPTS = 6
-HEADINGS = ("", "FID ↓", "CLIP ↑", "CFG", "high frequency ×10⁻³", "distance to stock", "images")
+HEADINGS = (
+    "",
+    "FID ↓",
+    "FD (CLIP) ↓",
+    "CLIP ↑",
+    "CFG",
+    "diversity",
+    "high frequency ×10⁻³",
+    "distance to stock",
+    "images",
+)
 
 
 def write_report(plan: ImagePlan, measured: Measured, out: Path) -> list[Path]:
@@ -32,7 +44,7 @@ def write_report(plan: ImagePlan, measured: Measured, out: Path) -> list[Path]:
         "contact_sheet.png": _png(contact_sheet(plan, out)),
     }
     charts = {
-        "fid_clip.png": None if measured.missing else fid_clip_chart(measured.rows),
+        "fid_clip.png": None if {"fid", "clip"} & set(measured.missing) else fid_clip_chart(measured.rows),
         "k_sigma.png": k_sigma_chart(measured),
     }
     for name, chart in charts.items():
@@ -56,8 +68,12 @@ def table_dict(plan: ImagePlan, measured: Measured) -> dict[str, Any]:
             "images": f.n,
             "black_images": f.black,
             "fid": f.fid,
+            "clip_fd": f.clip_fd,
+            "clip_fd_standard_error": f.clip_fd_standard_error,
             "clip": f.clip,
             "clip_standard_error": f.clip_standard_error,
+            "diversity": f.diversity,
+            "diversity_standard_error": f.diversity_standard_error,
             "high_frequency": f.high_frequency,
             "stock": f.stock,
             "distance_to_stock": f.distance_to_stock,
@@ -84,22 +100,17 @@ def table_markdown(plan: ImagePlan, measured: Measured) -> str:
 
 def notes(plan: ImagePlan, measured: Measured) -> list[str]:
     """What a reader of the table has to know: how figures were taken, which are missing or weak, and why."""
-    names = {"fid": "FID", "clip": "CLIP"}
-    lines = [f"{names[key]} is not measured: {reason}." for key, reason in measured.missing.items()]
-    if measured.references is not None:
-        lines.append(
-            f"FID: {plan.images} images a row against {measured.references} real ones, which were cut at the centre "
-            "and resized to the size of the generated ones."
-        )
-        if min(plan.images, measured.references) < FULL_RANK:
-            lines.append(
-                f"FID from fewer than {FULL_RANK} images is biased upwards and noisy: compare it only within this "
-                "table, and not with published figures."
-            )
+    lines = [f"{NAMES[key]} is not measured: {reason}." for key, reason in measured.missing.items()]
+    lines += _frechet_notes(plan.images, measured)
     if "clip" not in measured.missing:
         lines.append(
             "CLIP: 100 x cosine, mean over prompts ± standard error. All rows share prompts and noise, so the "
             "difference of two rows is known better than the error of either says."
+        )
+    if "diversity" not in measured.missing:
+        lines.append(
+            "Diversity: 1 - cosine of the CLIP model's image features, mean over the pairs of images of a prompt, then "
+            "over prompts ± standard error; 0 when all are alike. LPIPS diversity is made so, of other features."
         )
     lines.append(
         "High frequency: mean squared Laplacian of the luminance in [0, 1]. Distance to stock: mean absolute "
@@ -115,16 +126,35 @@ def notes(plan: ImagePlan, measured: Measured) -> list[str]:
     return lines
 
 
-def _cells(figures: Figures) -> list[str]:
-    error = figures.clip_standard_error
-    clip = _number(figures.clip, 2) + ("" if error is None else f" ± {error:.2f}")
-    high, distance = 1000 * figures.high_frequency, _number(figures.distance_to_stock, 4)
-    guidance = f"{figures.row.guidance:g}"
-    return [figures.row.name, _number(figures.fid, 2), clip, guidance, f"{high:.3f}", distance, str(figures.n)]
+def _frechet_notes(images: int, measured: Measured) -> list[str]:
+    lines = []
+    counts = f"{images} images a row against {measured.references} real ones"
+    of_clip = (
+        "the Fréchet distance is that of the CLIP model's image features, not Inception's, ± standard error over "
+        f"prompts (bootstrap, {RESAMPLES} resamples)"
+    )
+    for name, features in measured.features.items():
+        taken = "cut at the centre and resized to the size of the generated ones"
+        lines.append(f"{NAMES[name]}: {counts}, which were {taken}" + (f"; {of_clip}." if name == "clip_fd" else "."))
+        if min(images, measured.references or 0) <= features:
+            lines.append(
+                f"{NAMES[name]} from no more images than its {features} features is biased upwards and noisy: "
+                "compare it only within this table, and not with published figures."
+            )
+    return lines
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _cells(f: Figures) -> list[str]:
+    distance = _number(f.clip_fd, 4, f.clip_fd_standard_error)
+    clip = _number(f.clip, 2, f.clip_standard_error)
+    various = _number(f.diversity, 3, f.diversity_standard_error)
+    last = [f"{1000 * f.high_frequency:.3f}", _number(f.distance_to_stock, 4), str(f.n)]
+    return [f.row.name, _number(f.fid, 2), distance, clip, f"{f.row.guidance:g}", various, *last]
+
+
+def _number(value: float | None, digits: int, error: float | None = None) -> str:
+    found = "-" if value is None else f"{value:.{digits}f}"
+    return found if error is None else f"{found} ± {error:.{digits}f}"
 
 
 def _table_line(cells: Any) -> str:
@@ -200,7 +230,13 @@ def k_sigma_chart(measured: Measured) -> Figure | None:
     samplers = _psr_rows(measured.rows)
     if not samplers:
         return None
-    names = {"fid": "FID ← better", "clip": "CLIP score → better", "high_frequency": "high frequency"}
+    names = {
+        "fid": "FID ← better",
+        "clip_fd": "FD (CLIP) ← better",
+        "clip": "CLIP score → better",
+        "diversity": "diversity",
+        "high_frequency": "high frequency",
+    }
     shown = [name for name in names if name not in measured.missing]
     figure = Figure(figsize=(1.5 + 3.5 * len(shown), 3 * len(samplers)), dpi=120, layout="constrained")
     grid = figure.subplots(len(samplers), len(shown), squeeze=False)

@@ -10,22 +10,27 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from psr_core.object_prior.words import BEGIN, END, PAD, TOKENS
 from psr_core.small_networks import GROUPS, LATENT_CHANNELS
 
+HEADS = 4  # of attention to a text
+
+
+def small_text_config(tokens: int, width: int = 128, layers: int = 2) -> CLIPTextConfig:
+    """A text encoder's configuration for a vocabulary of so many tokens."""
+    return CLIPTextConfig(
+        vocab_size=tokens,
+        bos_token_id=BEGIN,
+        eos_token_id=END,
+        pad_token_id=PAD,
+        max_position_embeddings=TOKENS,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_attention_heads=HEADS,
+        num_hidden_layers=layers,
+    )
+
 
 def small_text_encoder(tokens: int, width: int = 128, layers: int = 2) -> CLIPTextModel:
     """A text encoder with random weights for a vocabulary of so many tokens."""
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=tokens,
-            bos_token_id=BEGIN,
-            eos_token_id=END,
-            pad_token_id=PAD,
-            max_position_embeddings=TOKENS,
-            hidden_size=width,
-            intermediate_size=2 * width,
-            num_attention_heads=4,
-            num_hidden_layers=layers,
-        )
-    )
+    return CLIPTextModel(small_text_config(tokens, width, layers))
 
 
 def small_text_unet(

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from psr_cli.main import main
+from psr_core.object_prior.words import word_tokenizer
 from psr_eval.image_report import SHOWN_PROMPTS
 from tests.tiny_pipelines import tiny_clip, tiny_inception, tiny_stable_diffusion
 
@@ -53,7 +54,9 @@ def test_the_default_is_table_1_3_and_complete_with_weights(reproduce, tmp_path,
     assert "the FID column will stay empty: missing: the Inception network (--inception FILE not given" in captured.err
     assert "the CLIP column will stay empty: missing: the CLIP model (--clip FOLDER not given" in captured.err
     assert "16/16 images" in captured.err
-    assert "| EulerDiscrete + PSR (0.95, 1.0) | - | - | 7.5 |" in captured.out
+    assert "the FD (CLIP) column will stay empty: missing: the CLIP model" in captured.err
+    assert "the diversity column will stay empty: 1 image a prompt, and it needs 2 or more" in captured.err
+    assert "| EulerDiscrete + PSR (0.95, 1.0) | - | - | - | 7.5 | - |" in captured.out
     assert len(table(tmp_path)["rows"]) == 8
     assert not (tmp_path / "out" / "fid_clip.png").exists()
 
@@ -63,11 +66,13 @@ def test_the_default_is_table_1_3_and_complete_with_weights(reproduce, tmp_path,
     assert reproduce(f"--model model {sweep} {files}") == 0
     captured = capsys.readouterr()
     assert "4 images made, 16 were there" in captured.err
-    assert "stay empty" not in captured.err
-    assert "FID from fewer than 2048 images" in captured.out
+    assert captured.err.count("stay empty") == 1  # diversity
+    assert "FID from no more images than its 12 features" in captured.out
     rows = table(tmp_path)["rows"]
     assert [row["name"] for row in rows[-2:]] == ["DDIM, guidance 2", "DDIM, guidance 10"]
-    assert all(isinstance(row[name], float) for row in rows for name in ("fid", "clip", "clip_standard_error"))
+    assert all(
+        isinstance(row[name], float) for row in rows for name in ("fid", "clip_fd", "clip", "clip_standard_error")
+    )
     assert (tmp_path / "out" / "fid_clip.png").stat().st_size > 10_000
     assert len(list((tmp_path / "out").glob("*/*.png"))) == 20
 
@@ -79,6 +84,14 @@ def test_own_rows_and_more_images(reproduce, tmp_path):
     assert [(row["name"], row["images"], row["guidance"]) for row in rows] == [("DDIM", 4, 3.0), ("DDIM + PSR", 4, 3.0)]
     assert rows[1]["steering"]["k"] == 0.9
     assert rows[1]["distance_to_stock"] > 0
+
+
+def test_a_word_that_the_clip_model_does_not_know_is_named_before_any_image(reproduce, tmp_path, capsys):
+    tiny_clip(tmp_path / "judge")
+    word_tokenizer(["a", "cat"]).save_pretrained(tmp_path / "judge")
+    assert reproduce("--model model --settings rows.yaml --clip judge") == 2
+    assert "text 'a red tram' says 'red', 'tram', which this model does not know" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_more_prompts_than_the_contact_sheet_shows(reproduce, tmp_path):

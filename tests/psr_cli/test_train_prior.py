@@ -61,7 +61,7 @@ def test_makes_a_folder_that_diffusers_and_distillation_load(psr, tmp_path, caps
         assert prior.noise(torch.zeros(2, *prior.shape), 500, condition).shape == (2, 4, 8, 8)
     for words in ({"text": "a zebra"}, {"text": "a mug", "negative": "a zebra"}):
         with pytest.raises(
-            ValueError, match="text 'a zebra' says 'zebra', which this prior does not know; it knows: , a"
+            ValueError, match="text 'a zebra' says 'zebra', which this model does not know; it knows: , a"
         ):
             prior.prompt(rows=1, **words)
 
@@ -100,7 +100,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(psr, tmp_path, monkey
 def test_distil_names_an_unknown_word(psr, capsys):
     assert psr("--out out") == 0
     assert main(["distill2d", "a zebra", "--prior", "out/pipeline", "--out", "pictures", "--steps", "1"]) == 2
-    assert "says 'zebra', which this prior does not know; it knows: , a an" in capsys.readouterr().err
+    assert "says 'zebra', which this model does not know; it knows: , a an" in capsys.readouterr().err
 
 
 def test_another_kind_of_folder_is_named(psr, tmp_path, capsys):

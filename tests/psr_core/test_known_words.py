@@ -36,7 +36,7 @@ def test_what_is_unknown_is_named_with_what_is_known(text, named):
 
 
 def test_a_text_that_would_be_cut_is_refused():
-    with pytest.raises(ValueError, match="has 5 words, this prior takes at most 4"):
+    with pytest.raises(ValueError, match="has 5 words, this model takes at most 4"):
         require_known(["a red red red mug"], FEW)
 
 

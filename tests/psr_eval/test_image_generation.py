@@ -14,8 +14,8 @@ import torch
 
 from psr_core.seeds import noise_generator
 from psr_core.steering import Steering
+from psr_eval.image_files import read_pixels
 from psr_eval.image_generation import ImagePlan, generate, load_pipeline, row_scheduler
-from psr_eval.image_metrics import read_pixels
 from psr_eval.image_rows import Row, guidance_sweep, read_prompts, read_rows
 from tests.tiny_pipelines import tiny_stable_diffusion
 

@@ -6,28 +6,25 @@ import json
 
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from psr_core.steering import Steering
+from psr_eval.clip_scores import ClipScorer, diversity
+from psr_eval.image_files import read_pixels
 from psr_eval.image_generation import ImagePlan
 from psr_eval.image_metrics import (
-    ClipScorer,
+    NAMES,
     Figures,
-    Inception,
     Measured,
-    Statistics,
     Weights,
     baseline,
-    frechet_distance,
     high_frequency,
     mean_and_standard_error,
     measure,
     pixel_distance,
-    read_pixels,
 )
 from psr_eval.image_report import contact_sheet, k_sigma_chart, table_dict, table_markdown, write_report
 from psr_eval.image_rows import Row
@@ -39,35 +36,6 @@ SHARP = Row("DDIM + PSR", "DDIMScheduler", Steering(k=2.0))
 LOW = Row("DDIM, guidance 2", "DDIMScheduler", guidance=2.0)
 DDPM = Row("DDPM", "DDPMScheduler")
 PROMPTS = ("a cat", "a red tram", "an island", "dusk")
-
-
-def gaussian(rng: np.random.Generator, size: int, rank: int | None = None) -> Statistics:
-    factor = rng.normal(size=(size, rank or size))
-    return Statistics(rng.normal(size=size), factor @ factor.T, 1000)
-
-
-class TestFrechetDistance:
-    @given(st.lists(st.tuples(*[st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 4), st.floats(0, 4)]), min_size=1))
-    def test_is_the_closed_form_where_covariances_commute(self, axes):
-        mean_a, mean_b, std_a, std_b = (np.array(column) for column in zip(*axes, strict=True))
-        a, b = Statistics(mean_a, np.diag(std_a**2), 9), Statistics(mean_b, np.diag(std_b**2), 9)
-        expected = np.sum((mean_a - mean_b) ** 2 + (std_a - std_b) ** 2)
-        assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6, abs=1e-6)
-
-    @pytest.mark.parametrize("seed", range(3))
-    def test_is_the_matrix_square_root_where_they_do_not(self, seed):
-        rng = np.random.default_rng(seed)
-        a, b = gaussian(rng, 12), gaussian(rng, 12)
-        root = scipy.linalg.sqrtm(a.covariance @ b.covariance).real
-        expected = np.sum((a.mean - b.mean) ** 2) + np.trace(a.covariance + b.covariance - 2 * root)
-        assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
-        assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-9)
-
-    def test_few_samples_leave_no_nan_and_no_distance_to_oneself(self):
-        few = gaussian(np.random.default_rng(0), 64, rank=3)
-        assert frechet_distance(few, few) == pytest.approx(0, abs=1e-4)
-        shifted = few._replace(mean=few.mean + 2)
-        assert frechet_distance(few, shifted) == pytest.approx(64 * 4, abs=1e-4)
 
 
 class TestPixels:
@@ -124,61 +92,28 @@ class TestBaseline:
         assert baseline(Row("x", "EulerDiscreteScheduler", Steering(k=2.0)), self.ROWS) is None
 
 
-class TestInception:
-    def test_statistics_are_those_of_the_features(self, tmp_path):
-        path = tiny_inception(tmp_path / "inception.pt")
-        images = np.random.default_rng(0).integers(0, 256, (21, 8, 12, 3), dtype=np.uint8)  # more than a batch
-        with torch.no_grad():
-            network = torch.jit.load(str(path))
-            features = network(torch.from_numpy(images).permute(0, 3, 1, 2), return_features=True).double().numpy()
-        found = Inception(path, CPU).statistics(iter(images))
-        assert found.n == 21
-        np.testing.assert_allclose(found.mean, features.mean(0), rtol=1e-6)
-        np.testing.assert_allclose(found.covariance, np.cov(features.T), rtol=1e-5, atol=1e-9)
-
-    def test_another_file_is_refused_by_name(self, tmp_path):
-        (tmp_path / "weights.pt").write_bytes(b"nothing of the kind")
-        with pytest.raises(ValueError, match="weights.pt is no TorchScript file"):
-            Inception(tmp_path / "weights.pt", CPU)
-
-
-class TestClip:
-    def test_score_is_the_cosine_of_each_image_with_its_own_prompt(self, tmp_path):
-        from transformers import CLIPModel, CLIPProcessor
-
-        folder = tiny_clip(tmp_path)
-        images = list(np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8))  # more than a batch
-        prompts = [f"prompt {'abcdefghijklmnopqr'[index]}" for index in range(18)]
-        scores = ClipScorer(folder, CPU).scores(images, prompts)
-        model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
-        for index in (0, 7, 17):
-            inputs = processor(images=images[index], text=prompts[index], return_tensors="pt")
-            with torch.no_grad():
-                cosine = model(**inputs).logits_per_image.item() / model.logit_scale.exp().item()
-            assert scores[index] == pytest.approx(100 * cosine, abs=1e-3)
-        assert len(set(scores.round(3))) > 9
-
-    def test_a_long_prompt_is_cut(self, tmp_path):
-        scorer = ClipScorer(tiny_clip(tmp_path), CPU)
-        image = np.zeros((32, 32, 3), np.uint8)
-        long = "a " * 100
-        assert scorer.scores([image], [long]) == pytest.approx(scorer.scores([image], [long + "b"]))
-
-
 class TestWeights:
+    PLAN = ImagePlan("a/model", PROMPTS, (DDIM,), images_per_prompt=2)
+
     def test_names_what_was_not_given(self):
-        assert "--inception FILE not given" in Weights().fid_lacks(9)
-        assert "--reference FOLDER not given" in Weights().fid_lacks(9)
-        assert "--clip FOLDER not given" in Weights().clip_lacks()
+        lacks = Weights().lacks(self.PLAN)
+        assert list(lacks) == list(NAMES)
+        assert "--inception FILE not given" in lacks["fid"] and "--reference FOLDER not given" in lacks["fid"]
+        assert "--clip FOLDER not given" in lacks["clip_fd"] and "--reference FOLDER not given" in lacks["clip_fd"]
+        for name in ("clip", "diversity"):
+            assert "--clip FOLDER not given" in lacks[name] and "--reference" not in lacks[name]
 
     def test_names_what_is_not_there(self, tmp_path):
-        weights = Weights(tmp_path / "inception.pt", tmp_path / "real", tmp_path / "clip")
-        assert f"--inception FILE is {tmp_path}/inception.pt, and it is not there" in weights.fid_lacks(9)
-        assert f"--reference FOLDER is {tmp_path}/real" in weights.fid_lacks(9)
-        assert f"--clip FOLDER is {tmp_path}/clip" in weights.clip_lacks()
+        lacks = Weights(tmp_path / "inception.pt", tmp_path / "real", tmp_path / "clip").lacks(self.PLAN)
+        assert f"--inception FILE is {tmp_path}/inception.pt, and it is not there" in lacks["fid"]
+        assert f"--reference FOLDER is {tmp_path}/real" in lacks["fid"]
+        assert f"--clip FOLDER is {tmp_path}/clip" in lacks["clip"]
 
-    def test_one_image_makes_no_fid(self):
-        assert Weights().fid_lacks(1) == "1 image a row, and FID needs 2 or more"
+    def test_one_image_makes_no_distance_and_one_a_prompt_no_diversity(self, tmp_path):
+        lacks = Weights(clip=tiny_clip(tmp_path)).lacks(ImagePlan("a/model", PROMPTS[:1], (DDIM,)))
+        assert lacks["fid"] == lacks["clip_fd"] == "1 image a row, and it needs 2 or more"
+        assert lacks["diversity"] == "1 image a prompt, and it needs 2 or more"
+        assert "clip" not in lacks
 
 
 @pytest.fixture
@@ -201,7 +136,7 @@ class TestMeasure:
         assert fids[0] == pytest.approx(0, abs=1e-5)
         assert min(fids[1:]) > 10 * abs(fids[0]) + 1e-4
         assert measured.references == 8
-        assert set(measured.missing) == {"clip"}
+        assert set(measured.missing) == {"clip", "clip_fd", "diversity"}
 
     def test_references_of_any_size_are_cut_and_resized(self, images, tmp_path):
         plan, out = images
@@ -222,6 +157,27 @@ class TestMeasure:
         by_prompt = [scores[index : index + 2].mean() for index in (0, 2, 4, 6)]
         assert figures.clip == pytest.approx(np.mean(by_prompt))
         assert figures.clip_standard_error == pytest.approx(np.std(by_prompt, ddof=1) / 2)
+
+    def test_diversity_is_within_prompts_and_its_error_over_them(self, images, tmp_path):
+        plan, out = images
+        for image in range(2):
+            Image.new("RGB", (24, 16)).save(plan.image_path(out, DDIM, 0, image))
+        folder = tiny_clip(tmp_path / "clip")
+        figures = measure(plan, out, Weights(clip=folder)).rows[0]
+        features = ClipScorer(folder, CPU).image_features(map(read_pixels, plan.image_paths(out, DDIM)))
+        by_prompt = diversity(features.reshape(4, 2, -1))
+        assert by_prompt[0] == pytest.approx(0, abs=1e-7) and by_prompt[1:].min() > 1e-5
+        assert figures.diversity == pytest.approx(np.mean(by_prompt))
+        assert figures.diversity_standard_error == pytest.approx(np.std(by_prompt, ddof=1) / 2)
+
+    def test_a_row_is_at_no_distance_from_its_own_images_in_clip_features(self, images, tmp_path):
+        plan, out = images
+        weights = Weights(clip=tiny_clip(tmp_path / "clip"), reference=out / "ddim")
+        measured = measure(plan, out, weights)
+        own, other, _ = measured.rows
+        assert own.clip_fd == pytest.approx(0, abs=1e-9) and own.clip_fd_standard_error > own.clip_fd
+        assert other.clip_fd > 1e-5
+        assert own.fid is None and measured.references == 8 and measured.features == {"clip_fd": 16}
 
     def test_figures_without_foreign_weights(self, images):
         plan, out = images
@@ -244,7 +200,7 @@ class TestReport:
         assert [row["fid"] for row in table["rows"]] == [None] * 3
         assert [row["clip"] for row in table["rows"]] == [None] * 3
         markdown = table_markdown(plan, measured)
-        assert markdown.splitlines()[4].startswith("| DDIM | - | - | 7.5 | ")
+        assert markdown.splitlines()[4].startswith("| DDIM | - | - | - | 7.5 | - | ")
         assert "* FID is not measured: missing: the Inception network (--inception FILE not given" in markdown
         assert "* CLIP is not measured: missing: the CLIP model (--clip FOLDER not given" in markdown
 
@@ -255,8 +211,20 @@ class TestReport:
             plan, measure(plan, out, Weights(tiny_inception(tmp_path / "i.pt"), reference=out / "ddim"))
         )
         assert "FID: 8 images a row against 8 real ones" in markdown
-        assert "FID from fewer than 2048 images is biased upwards" in markdown
+        assert "FID from no more images than its 12 features is biased upwards" in markdown
         assert "DDIM + PSR: 1 of 8 images are black" in markdown
+
+    def test_a_distance_in_clip_features_is_not_called_fid(self, images, tmp_path):
+        plan, out = images
+        measured = measure(plan, out, Weights(clip=tiny_clip(tmp_path / "clip"), reference=out / "ddim"))
+        markdown = table_markdown(plan, measured)
+        assert "FD (CLIP): 8 images a row against 8 real ones" in markdown
+        assert "that of the CLIP model's image features, not Inception's" in markdown
+        assert "FD (CLIP) from no more images than its 16 features" in markdown
+        assert "* FID:" not in markdown and "FID is not measured" in markdown
+        row = table_dict(plan, measured)["rows"][1]
+        assert f"| {row['clip_fd']:.4f} ± {row['clip_fd_standard_error']:.4f} |" in markdown
+        assert f"| {row['diversity']:.3f} ± {row['diversity_standard_error']:.3f} |" in markdown
 
     def test_files(self, images, tmp_path):
         plan, out = images
@@ -282,11 +250,11 @@ class TestReport:
         ]
         rows.append(Figures(DDIM, 1, 0, 5.0, None, None))
         rows.append(Figures(DDPM, 1, 0, 5.0, None, None))
-        figure = k_sigma_chart(Measured(rows, None, {"fid": "no weights", "clip": "no weights"}))
+        figure = k_sigma_chart(Measured(rows, None, dict.fromkeys(NAMES, "no weights")))
         (axes,) = figure.axes  # no empty panels
         found = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
         assert found == {"σ = 0.5": [[0.5, 4.0], [1.0, 5.0], [2.0, 7.0]], "σ = 1": [[1.0, 5.0], [2.0, 9.0]]}
 
     def test_one_k_alone_makes_no_chart_over_k(self):
         rows = [Figures(row, 1, 0, 1.0, None, None) for row in (DDIM, SHARP)]
-        assert k_sigma_chart(Measured(rows, None, {"fid": "", "clip": ""})) is None
+        assert k_sigma_chart(Measured(rows, None, dict.fromkeys(NAMES, ""))) is None

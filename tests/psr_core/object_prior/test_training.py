@@ -40,7 +40,7 @@ class TestPictures:
         for split, pictures_of in zip(("train", "test"), pictures, strict=True):
             for place, number in enumerate(index[split]):
                 told = [pictures_of.texts[row] for row in pictures_of.said[place]]
-                assert told == captions(index["images"][number])
+                assert told == captions(index["images"][number]) == captions(pictures_of.words[place])
 
     def test_a_size_that_the_autoencoder_cannot_code_is_refused(self, folder):
         with pytest.raises(ValueError, match="pictures have 16 pixels, expected a multiple of 32"):
@@ -50,13 +50,11 @@ class TestPictures:
         with pytest.raises(ValueError, match="split test has no pictures"):
             load_pictures(write_objects(tmp_path, 3, 0), 2)
 
-    def test_many_held_out_are_thinned_evenly(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("psr_core.object_prior.training_pictures.JUDGED", 4)
+    def test_many_held_out_are_thinned_evenly(self, tmp_path):
         write_objects(tmp_path, 2, 9)
-        thinned = load_pictures(tmp_path, 2)[1]
+        thinned = load_pictures(tmp_path, 2, judged=4)[1]
         assert len(thinned) == 3
-        monkeypatch.setattr("psr_core.object_prior.training_pictures.JUDGED", 9)
-        assert torch.equal(load_pictures(tmp_path, 2)[1].rgb[::3], thinned.rgb)
+        assert torch.equal(load_pictures(tmp_path, 2, judged=9)[1].rgb[::3], thinned.rgb)
 
 
 @pytest.fixture
