@@ -46,7 +46,7 @@ class Weights:
                 f"the Inception network ({_looked_for('--inception FILE', self.inception)}; TorchScript, "
                 "inception-2015-12-05.pt of StyleGAN2-ADA and clean-fid)"
             )
-        if self.reference is None or len(_pictures(self.reference)) < 2:
+        if self.reference is None or len(pictures_in(self.reference)) < 2:
             reasons.append(
                 f"real images ({_looked_for('--reference FOLDER', self.reference)}; two or more png, jpg, webp or bmp)"
             )
@@ -109,7 +109,9 @@ def measure(
     if "fid" not in missing and weights.inception is not None and weights.reference is not None:
         progress(0, len(plan.rows), "reference images")
         inception = Inception(weights.inception, device)
-        real = inception.statistics(_fitted(weights.reference, read_pixels(plan.image_paths(out, plan.rows[0])[0])))
+        real = inception.statistics(
+            fitted(pictures_in(weights.reference), read_pixels(plan.image_paths(out, plan.rows[0])[0]).shape[:2])
+        )
     rows = []
     for done, row in enumerate(plan.rows):
         progress(done, len(plan.rows), row.name)
@@ -265,12 +267,13 @@ def batched(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
         yield batch
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
+    """The image files in and below a folder, in order of name."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
 
 
-def _fitted(folder: Path, like: Pixels) -> Iterator[Pixels]:
-    """The folder's images, in order of name, cut at the centre to the shape of `like` and resized to its size."""
-    for path in _pictures(folder):
+def fitted(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Pixels]:
+    """Image files, cut at the centre to the shape of `size` (H, W) and resized to it."""
+    for path in paths:
         with Image.open(path) as image:
-            yield np.asarray(ImageOps.fit(image.convert("RGB"), like.shape[1::-1], Image.Resampling.LANCZOS))
+            yield np.asarray(ImageOps.fit(image.convert("RGB"), size[::-1], Image.Resampling.LANCZOS))
