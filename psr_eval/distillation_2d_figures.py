@@ -6,23 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from psr_eval.distillation_2d_scores import METRICS, Comparison, Entry
-from psr_eval.paired import Estimate
+from psr_eval.distillation_2d_rows import Row
+from psr_eval.distillation_2d_scores import METRICS, Comparison
 from psr_eval.toy_figures import write_png
 
 SHOWN = 8  # seeds
-COLOURS = {"sampler": "#333333", "dsd": "#d62728", "steered": "#ff9f1c", "other": "#1f6fd6"}
+GAP = 2  # pixels between two
+TURNS = colormaps["tab20"].colors  # type: ignore[attr-defined]
+MARKERS = {"sampler": "s", "dsd": "D", "steered": "^", "other": "o"}
 
 
 def write_pictures(found: Comparison, prompt: int, path: Path) -> None:
     """The pictures of one prompt, as in the thesis' figure 2.3: a line for each row, a column for each seed."""
     shown = min(SHOWN, found.seeds)
-    figure = Figure(figsize=(0.75 * shown + 1.9, 0.75 * len(found.entries) + 0.5), layout="constrained")
+    words = 0.075 * max(map(len, found.entries)) + 0.2  # inches, of the longest name
+    figure = Figure(figsize=(0.75 * shown + words, 0.75 * len(found.entries) + 0.5), layout="constrained")
     grid: Any = figure.subplots(len(found.entries), 1, squeeze=False)
     for axes, (name, entry) in zip(grid[:, 0], found.entries.items(), strict=True):
-        axes.imshow(np.concatenate(list(entry.results[prompt].pictures[:shown]), axis=1))
+        apart = [np.pad(one, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for one in entry.results[prompt].pictures]
+        axes.imshow(np.concatenate(apart[:shown], axis=1))
         axes.set(xticks=[], yticks=[])
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         for side in axes.spines.values():
@@ -33,25 +38,25 @@ def write_pictures(found: Comparison, prompt: int, path: Path) -> None:
 
 def write_scatter(found: Comparison, path: Path) -> None:
     """Diversity over agreement with the text and over the Fréchet distance, with intervals. Needs all three."""
-    figure = Figure(figsize=(11.5, 5.2), layout="constrained")
+    figure = Figure(figsize=(13, 5.6), layout="constrained")
     grid: Any = figure.subplots(1, 2, sharey=True)
     for axes, fidelity in zip(grid, ("text", "frechet"), strict=True):
-        for name, entry in found.entries.items():
+        for number, (name, entry) in enumerate(found.entries.items()):
             x, y = found.estimate(name, fidelity), found.estimate(name, "diversity")
             if x is not None and y is not None:
-                _point(axes, entry, x, y)
+                errors = {"xerr": (x.high - x.low) / 2, "yerr": (y.high - y.low) / 2, "elinewidth": 0.5}
+                style = {"fmt": MARKERS[_kind(entry.row)], "color": TURNS[number % len(TURNS)], "ms": 6}
+                axes.errorbar(x.mean, y.mean, label=name, alpha=0.85, **errors, **style)
         heading, more_is_better = METRICS[fidelity]
         axes.set_xlabel(f"{heading} ({'more' if more_is_better else 'less'} is better)")
         axes.grid(alpha=0.3)
     grid[1].invert_xaxis()  # to the right is better in both
     grid[0].set_ylabel("diversity between seeds")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     write_png(figure, path)
 
 
-def _point(axes: Any, entry: Entry, x: Estimate, y: Estimate) -> None:
-    row = entry.row
-    kind = "sampler" if not row.is_distillation else row.method if row.method == "dsd" else "other"
-    colour = COLOURS["steered" if not row.steering.is_identity else kind]
-    errors = {"xerr": (x.high - x.low) / 2, "yerr": (y.high - y.low) / 2}
-    axes.errorbar(x.mean, y.mean, **errors, fmt="o", ms=4, color=colour, elinewidth=0.6, alpha=0.9)
-    axes.annotate(row.name, (x.mean, y.mean), xytext=(4, 3), textcoords="offset points", fontsize=7, color=colour)
+def _kind(row: Row) -> str:
+    if not row.steering.is_identity:
+        return "steered"
+    return "sampler" if not row.is_distillation else "dsd" if row.method == "dsd" else "other"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from psr_eval.distillation_2d_figures import write_pictures, write_scatter
-from psr_eval.distillation_2d_rows import INVERSION_CHANGES, LADDER_CHANGES, STEERING_CHANGES
+from psr_eval.distillation_2d_rows import INVERSION_CHANGES, LADDER_CHANGES, METHOD_ROWS, STEERING_CHANGES
 from psr_eval.distillation_2d_scores import METRICS, Comparison
 from psr_eval.distillation_results import Diversity, lead_over
 from psr_eval.paired import verdict
@@ -90,10 +90,10 @@ def as_faithful(found: Comparison, other: str, name: str) -> bool:
 
 
 def rivals(found: Comparison, name: str) -> list[str]:
-    """The rows of other methods that are as faithful as a row."""
+    """The rows of other methods, ablations left out, that are as faithful as a row."""
     own = found.entries[name].row.method
-    others = [one for one, entry in found.entries.items() if entry.row.is_distillation and entry.row.method != own]
-    return [other for other in others if as_faithful(found, other, name)]
+    methods = [row for row in METHOD_ROWS if row.is_distillation and row.method != own]
+    return [row.name for row in methods if row.name in found.entries and as_faithful(found, row.name, name)]
 
 
 def most_diverse(found: Comparison, name: str, metric: str) -> Diversity | None:
@@ -107,14 +107,14 @@ def most_diverse(found: Comparison, name: str, metric: str) -> Diversity | None:
 def _most_diverse(found: Comparison) -> Iterator[str]:
     metrics = [metric for metric in ("diversity", "pixel_diversity") if metric in found.metrics()]
     names = [name for name in ("DSD", "DSD, grid 50") if name in found.entries]
-    others = {entry.row.method for entry in found.entries.values() if entry.row.is_distillation} - {"dsd"}
+    others = [row for row in METHOD_ROWS if row.is_distillation and row.method != "dsd" and row.name in found.entries]
     if not names or not others:
         return
     yield "### Is DSD the most diverse at equal fidelity?"
     if not set(FIDELITY) <= set(found.metrics()):
         yield "Fidelity was not measured (--clip), so this compares the diversity of all methods, whatever they show."
     for name in names:
-        faithful = ", ".join(rivals(found, name)) or "no others"
+        faithful = "; ".join(rivals(found, name)) or "no others"
         said = [f"* In {METRICS[metric][0]}: {_lead(most_diverse(found, name, metric))}" for metric in metrics]
         yield "\n".join([f"{name}, beside those that are not less faithful for sure ({faithful}):", "", *said])
 
@@ -133,7 +133,15 @@ def _cost(found: Comparison) -> Iterator[str]:
     yield "### What does DSD cost?"
     shown = [metric for metric in CHANGES if metric in found.metrics()]
     lines = [
-        head(["", "calls an iteration", "seconds an iteration", "seconds", *(f"DSD: {METRICS[m][0]}" for m in shown)])
+        head(
+            [
+                "",
+                "calls an iteration",
+                "seconds an iteration",
+                "seconds",
+                *(f"DSD less it: {METRICS[m][0]}" for m in shown),
+            ]
+        )
     ]
     for name in names:
         entry = found.entries[name]

@@ -121,8 +121,11 @@ class Comparison:
 
 
 def _estimate(draws: Array) -> Estimate | None:
-    value, error = float(draws[0]), 1.96 * float(np.nanstd(draws[1:], ddof=1))
-    return Estimate(value, value - error, value + error) if np.isfinite(value) else None
+    value = float(draws[0])
+    if not np.isfinite(value):
+        return None
+    error = 1.96 * float(np.nanstd(draws[1:], ddof=1))
+    return Estimate(value, value - error, value + error)
 
 
 def mean_distances(distances: Array, pairs: Array, weights: Array) -> Array:
@@ -131,7 +134,8 @@ def mean_distances(distances: Array, pairs: Array, weights: Array) -> Array:
     others = weights @ pairs.astype(float)
     near = np.divide(weights @ (distances * pairs), others, out=np.zeros_like(others), where=others > 0)
     weights = weights * (others > 0)
-    return (weights * near).sum(1) / weights.sum(1)
+    with np.errstate(invalid="ignore"):
+        return (weights * near).sum(1) / weights.sum(1)
 
 
 def frechet_distances(features: Array | None, real: Array | None, weights: Array) -> Array:
