@@ -121,8 +121,8 @@ def _setting(args: argparse.Namespace) -> Setting:
     if folder.kind != TEXT:
         raise ValueError(f"prior {args.prior} is a {folder.kind} model, expected a {TEXT} one: Stable Diffusion")
     prior: Any = folder.load(args.device, getattr(torch, args.dtype), args.size)
-    for text in args.prompts if args.negative is None else (*args.prompts, args.negative):
-        prior.prompt(text, 1)
+    for text in args.prompts:
+        prior.prompt(text, 1, args.negative)
     negative = UNNATURAL if args.negative is None else args.negative
     same = (args.prompts, args.seeds, args.seed, args.calls, args.picture, negative)
     return Setting(prior, modules_sha256(prior.parts), *same)
@@ -135,12 +135,14 @@ def _clip(args: argparse.Namespace, prompts: tuple[str, ...]) -> ClipSpace | Non
     import numpy as np
 
     from psr_core.devices import torch_device
+    from psr_core.diffusers_folder import reading
     from psr_eval.clip_space import ClipSpace
     from psr_eval.image_metrics import Weights
 
     if lacking := Weights(clip=args.clip).clip_lacks():
         raise ValueError(lacking)
-    space = ClipSpace(args.clip, torch_device(args.device))
+    device = torch_device(args.device)
+    space = reading(str(args.clip), args.clip, lambda: ClipSpace(args.clip, device), "clip")
     space.scores([np.zeros((32, 32, 3), np.uint8)] * len(prompts), prompts)
     return space
 

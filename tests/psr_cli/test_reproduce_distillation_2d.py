@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ class TestRefused:
         [
             ("--prompts 'a cat' 'a dog' 'a dog'", "--prompts has 2 different texts, expected 3 or more"),
             ("--prompts 'a cat' 'a dog' ' '", "prompt is empty"),
-            ("--negative ''", "prompt is empty"),
+            ("--negative ''", "negative prompt is empty"),
             ("--seeds 1", "--seeds is 1, expected 2 or more"),
             ("--seed -1", "--seed is -1, expected 0 or more"),
             ("--calls 0", "--calls is 0, expected 1 or more"),
@@ -147,6 +148,7 @@ class TestFewWords:
     @pytest.fixture
     def prior(self, tmp_path):
         folder = tiny_text_to_image(tmp_path / "few")
+        shutil.rmtree(folder / "tokenizer")
         word_tokenizer(["a", "cat", "dog", "hat"]).save_pretrained(folder / "tokenizer")
         return folder
 
