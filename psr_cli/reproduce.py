@@ -9,6 +9,7 @@ import importlib
 KINDS = (
     "toy",
     "distillation-toy",
+    "distillation-2d",
     "image",
     "integrators",
     "depth",

@@ -21,14 +21,12 @@ from psr_eval.distillation_results import (
     from_the_centre,
     more_efficient,
     steered,
-    tally,
-    verdict,
 )
 from psr_eval.distillation_rows import ROWS
 from psr_eval.distillation_toy import Job
-from psr_eval.paired import Estimate
+from psr_eval.paired import tally, verdict
 from psr_eval.point_metrics import METRICS, OUTSIDE
-from psr_eval.report_text import head, line, write_files
+from psr_eval.report_text import as_triple, estimate_text, head, line, marked, write_files
 
 INTRODUCTION = """# Score distillation against the truth
 
@@ -67,9 +65,9 @@ def as_json(found: Sequence[Case], settings: Mapping[str, Any]) -> dict[str, Any
     """All figures with their intervals, without the particles."""
 
     def row(entry: Entry) -> dict[str, Any]:
-        figures = {metric: _triple(entry.scores.estimate(metric)) for metric in METRICS}
+        figures = {metric: as_triple(entry.scores.estimate(metric)) for metric in METRICS}
         counted = {name: entry.result[name] for name in ("iterations", "calls", "seconds")}
-        efficiency = entry.efficiency and _triple(entry.efficiency)
+        efficiency = entry.efficiency and as_triple(entry.efficiency)
         return {"row": entry.row.settings(), **counted, **figures, "log_efficiency": efficiency}
 
     return {
@@ -95,10 +93,6 @@ def as_json(found: Sequence[Case], settings: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _triple(estimate: Estimate) -> list[float]:
-    return [float(one) for one in (estimate.mean, estimate.low, estimate.high)]
-
-
 def as_markdown(found: Sequence[Case], settings: Mapping[str, Any]) -> str:
     """The whole report."""
     parts = [INTRODUCTION.format(inside=1 - OUTSIDE, **settings), "## Answers"]
@@ -109,23 +103,6 @@ def as_markdown(found: Sequence[Case], settings: Mapping[str, Any]) -> str:
     ]
     parts += [*_steering(found), "## Every row", *(_table(case) for case in found)]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
-
-
-def _shown(estimate: Estimate | None, scale: float = 1.0, sign: str = "") -> str:
-    if estimate is None:
-        return "–"
-    mean, low, high = (_number(scale * one, sign) for one in (estimate.mean, estimate.low, estimate.high))
-    return f"{mean} ({low} to {high})"
-
-
-def _number(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.0f}" if abs(value) >= 100 else f"{value:{sign}.2f}"
-
-
-def _marked(difference: Estimate | None) -> str:
-    """A difference, in bold where its interval excludes 0."""
-    text = _shown(difference, sign="+")
-    return f"**{text}**" if verdict(difference) in ("yes", "no") else text
 
 
 def _across(found: Sequence[Case], rows: Mapping[str, Callable[[Case], str]], corner: str) -> str:
@@ -146,7 +123,7 @@ def _above_sds(found: Sequence[Case]) -> Iterator[str]:
     yield "\n".join(lines)
     yield "By how much, inside and coverage:"
     rows = {
-        f"{name}, {metric}": lambda case, name=name, metric=metric: _marked(case.difference(name, "SDS", metric))
+        f"{name}, {metric}": lambda case, name=name, metric=metric: marked(case.difference(name, "SDS", metric))
         for name in present
         for metric in ("inside", "coverage")
     }
@@ -172,7 +149,7 @@ def _most_diverse(found: Sequence[Case]) -> Iterator[str]:
             elif answer.lead is None:
                 cells.append("**yes**: none is as faithful")
             else:
-                cells.append(f"**{answer.verdict}**: {answer.rival}, {_shown(answer.lead, sign='+')}")
+                cells.append(f"**{answer.verdict}**: {answer.rival}, {estimate_text(answer.lead, sign='+')}")
         lines.append(line([name, *cells]))
     yield "\n".join(lines)
 
@@ -184,7 +161,7 @@ def _start(found: Sequence[Case]) -> Iterator[str]:
     yield "### Whose diversity is that of the start?"
     yield "Coverage from particles all over the square (DSD: from its own start) less coverage with all at the centre:"
     names = list(dict.fromkeys(name for case in asked for name in from_the_centre(case, "coverage")))
-    rows = {name: lambda case, name=name: _marked(from_the_centre(case, "coverage").get(name)) for name in names}
+    rows = {name: lambda case, name=name: marked(from_the_centre(case, "coverage").get(name)) for name in names}
     yield _across(asked, rows, "")
 
 
@@ -195,7 +172,7 @@ def _ddim(found: Sequence[Case]) -> Iterator[str]:
 
     def cell(case: Case, pair: tuple[str, str]) -> str:
         distance = distance_to_ddim(case, *pair)
-        return "–" if distance is None else f"{distance:.3f}; {_marked(case.difference(*pair, 'coverage'))}"
+        return "–" if distance is None else f"{distance:.3f}; {marked(case.difference(*pair, 'coverage'))}"
 
     yield "### Does DSD end where DDIM does?"
     yield "Median distance to the sample that DDIM makes of the same noise; and coverage less that of DDIM:"
@@ -221,7 +198,7 @@ def _efficiency(found: Sequence[Case]) -> Iterator[str]:
 def _log_efficiency(entry: Entry | None) -> str:
     if entry is None or not entry.has_efficiency:
         return "–"
-    return "none" if entry.efficiency is None else _shown(entry.efficiency)
+    return "none" if entry.efficiency is None else estimate_text(entry.efficiency)
 
 
 def _calls(found: Sequence[Case]) -> Iterator[str]:
@@ -262,7 +239,7 @@ def _steering(found: Sequence[Case]) -> Iterator[str]:
     shown = ("nll", "inside", "precision", "recall", "coverage", "spread")
     for case in asked:
         lines = [head([case.name, *("NLL" if metric == "nll" else metric for metric in shown)])]
-        lines += [line([dial, *(_marked(changes[m]) for m in shown)]) for dial, changes in steered(case).items()]
+        lines += [line([dial, *(marked(changes[m]) for m in shown)]) for dial, changes in steered(case).items()]
         yield "\n".join(lines)
 
 
@@ -273,6 +250,6 @@ def _table(case: Case) -> str:
     )
     lines = [head([case.name, "NLL", "inside", "precision", "recall", "coverage", "MMD²", "spread", "ln eff", "calls"])]
     for name, entry in case.entries.items():
-        figures = [_shown(entry.scores.estimate(metric), 1000 if metric == "mmd" else 1) for metric in METRICS]
+        figures = [estimate_text(entry.scores.estimate(metric), 1000 if metric == "mmd" else 1) for metric in METRICS]
         lines.append(line([name, *figures, _log_efficiency(entry), f"{entry.result['calls']:.0f}"]))
     return "\n".join(lines) + learned

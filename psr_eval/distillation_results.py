@@ -6,7 +6,7 @@ that excludes 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from psr_eval.distillation_rows import CENTRED, DIALS, ROWS, STEERED, Row
 from psr_eval.distillation_toy import Cell, Efficiency, Job, Known, Landscape, scores_of
 from psr_eval.gradient_fields import Minima, integrated, minima
-from psr_eval.paired import Estimate
+from psr_eval.paired import Estimate, verdict
 from psr_eval.point_metrics import METRICS, Scores
 
 HIGHER_IS_BETTER = ("inside", "precision", "recall", "coverage")
@@ -87,43 +87,35 @@ def cases(jobs: Sequence[Job], results: Sequence[Mapping[str, Any]]) -> list[Cas
     return [Case(known, entries, tuple(grounds)) for known, entries, grounds in found.values()]
 
 
-def verdict(difference: Estimate | None) -> str:
-    """ "yes" where a difference is above 0 for sure, "no" where it is below, else "open"; "" where there is none."""
-    if difference is None:
-        return ""
-    return "yes" if difference.low > 0 else "no" if difference.high < 0 else "open"
-
-
-def tally(verdicts: Iterable[str]) -> str:
-    """Such as "yes in 4 of 6, no in 1, open in 1"; "" of nothing."""
-    asked = [one for one in verdicts if one]
-    counts = [f"{word} in {asked.count(word)}" for word in ("yes", "no", "open") if word in asked]
-    return f"{', '.join(counts)} of {len(asked)}" if asked else ""
-
-
 @dataclass(frozen=True)
 class Diversity:
-    """Whether a row covers more of the truth than all rows that are as faithful. rival: the one that covers most, by
-    name, "" where no other is as faithful; lead: by how much more the row covers than it."""
+    """Whether a row is more diverse than all others of a kind. rival: the most diverse of them, by name, "" where there
+    is none; lead: by how much more diverse the row is."""
 
     verdict: str
     rival: str
     lead: Estimate | None
 
 
-def diversity(case: Case, name: str) -> Diversity | None:
-    """Of a row among those methods whose NLL is not higher for sure; all variants of its own method are left out."""
-    if name not in case.entries:
-        return None
-    own = case.entries[name].row.method
-    others = [row.name for row in ROWS if row.is_distillation and row.method != own and row.name in case.entries]
-    rivals = [other for other in others if verdict(case.difference(other, name, "nll")) != "yes"]
-    leads = {other: case.entries[name].scores.minus(case.entries[other].scores, "coverage") for other in rivals}
+def lead_over(leads: Mapping[str, Estimate]) -> Diversity:
+    """What follows from a row's paired leads over its rivals, by their names."""
     if not leads:
         return Diversity("yes", "", None)
     rival = min(leads, key=lambda other: leads[other].mean)
     found = {verdict(lead) for lead in leads.values()}
     return Diversity(next(word for word in ("no", "open", "yes") if word in found), rival, leads[rival])
+
+
+def diversity(case: Case, name: str) -> Diversity | None:
+    """Whether a row covers more of the truth than those methods whose NLL is not higher for sure; all variants of its
+    own method are left out."""
+    if name not in case.entries:
+        return None
+    own = case.entries[name].row.method
+    others = [row.name for row in ROWS if row.is_distillation and row.method != own and row.name in case.entries]
+    rivals = [other for other in others if verdict(case.difference(other, name, "nll")) != "yes"]
+    own_scores = case.entries[name].scores
+    return lead_over({other: own_scores.minus(case.entries[other].scores, "coverage") for other in rivals})
 
 
 def more_efficient(case: Case, one: str, other: str) -> str:

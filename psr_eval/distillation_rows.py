@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from psr_core.distillation import sampling
 from psr_core.distillation.distill import Distillation, Points
 from psr_core.distillation.guidance import GuidedPrior
-from psr_core.distillation.inversion import ode_step
 from psr_core.distillation.levels import Levels, scaled_linear_levels
 from psr_core.distillation.method import Method
 from psr_core.distillation.methods import make_method
-from psr_core.distillation.noise import FIXED, addressed_normal
 from psr_core.distillation.prior import Condition, Unencoded
 from psr_core.distillation.published import PUBLISHED
 from psr_core.distillation.schedule import AnnealedTimes
 from psr_core.steering import Steering
+from psr_eval.equal_calls import falling_rates, most_iterations, plain_options
 
 LEVELS = scaled_linear_levels()  # Stable Diffusion's, which the methods' own times are made for
 HALF_BOX = 2.4  # of the square that particles start on; every density has mean 0 and variance 1
@@ -79,11 +77,10 @@ class Row:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, as plain values."""
-        options = {name: value if isinstance(value, (int, float, str)) else repr(value) for name, value in self.options}
         return {
             "name": self.name,
             "method": self.method,
-            "options": options,
+            "options": plain_options(self.options),
             "start": self.start,
             "rate": self.rate,
             "steering": self.steering.to_dict(),
@@ -145,14 +142,7 @@ def iterations(row: Row, calls: int) -> int:
     """
     if row.method == DDIM:
         return min(dict(row.options).get("steps", calls), LEVELS.last)
-    steps = max(1, calls // 8)
-    for _ in range(3):  # the cost of an iteration depends on how many there are, a little
-        steps = max(1, int(steps * calls / max(1, _counted(row, steps))))
-    while steps > 1 and _counted(row, steps) > calls:
-        steps -= 1
-    if _counted(row, steps) > calls:
-        raise ValueError(f"{calls} calls are too few for {row.name}; one iteration costs {_counted(row, 1)}")
-    return steps
+    return most_iterations(lambda steps: _counted(row, steps), calls, row.name)
 
 
 @cache
@@ -187,7 +177,7 @@ def distil(row: Row, prior: GuidedPrior, n: int, steps: int, seed: int) -> Tenso
         rate = method.learning_rate() if row.rate is None else row.rate
         Distillation(method, scene, torch.optim.SGD([scene.theta], lr=rate)).run()
         return scene.theta.detach()
-    rates = falling_rates(steps)
+    rates = falling_rates(steps, REACH)
     optimizer = torch.optim.Adam([scene.theta], lr=next(rates), betas=(0.9, 0.99))
 
     def lower(step: int, view: Any) -> None:
@@ -197,17 +187,7 @@ def distil(row: Row, prior: GuidedPrior, n: int, steps: int, seed: int) -> Tenso
     return scene.theta.detach()
 
 
-def falling_rates(steps: int) -> Iterator[float]:
-    """Learning rates that fall linearly from the first, with the sum REACH over `steps`; then 0."""
-    yield from (2 * REACH * (steps - i) / (steps * (steps + 1)) for i in range(steps))
-    yield 0.0
-
-
 def sample_ddim(prior: GuidedPrior, n: int, steps: int, seed: int) -> Tensor:
     """DDIM's samples (n, 2) from the noises that DSD's particles follow."""
-    view = Points(torch.zeros(n, 2)).view(0).detached()
-    x = addressed_normal(view.x, seed, view.seeds, FIXED)
     with torch.no_grad():
-        for t, next_t in pairwise(prior.levels.grid(steps)):
-            x = ode_step(prior, x, t, next_t, view.prompt, 1.0)
-    return x
+        return sampling.sample_ddim(prior, Points(torch.zeros(n, 2)).view(0).detached(), steps, 1.0, seed)

@@ -6,7 +6,6 @@ landscape. What a job gives follows from its settings alone, whatever ran before
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from psr_core.mixtures import GaussianMixture
 from psr_eval.distillation_priors import ROW_NOISE, TRUTH_NOISE, generator
 from psr_eval.distillation_rows import DDIM, HALF_BOX, TRUTH, Row, distil, iterations, sample_ddim
 from psr_eval.gradient_fields import CELLS, PLACES, REPEATS, followed, gradients, lattice, log_efficiency
-from psr_eval.kept import KeptResults
+from psr_eval.kept import KeptResults, code_digest
 from psr_eval.point_metrics import Scores, Truth, score, truth_of
 from psr_eval.toy import in_threads
 
@@ -71,7 +70,7 @@ class Job:
             "particles": self.particles,
             "calls": self.calls,
             "seed": self.seed,
-            "code": code_digest(),
+            "code": _code(),
         }
 
     def guided(self) -> GuidedPrior:
@@ -149,15 +148,13 @@ class Landscape(Job):
 
 
 @cache
-def code_digest() -> str:
-    """Digest of the code that results come from: those of older code are not taken for new ones."""
+def _code() -> str:
     here = Path(__file__).parent
     core = here.parent / "psr_core"
     names = ("mixtures", "integrators", "predictions", "steering", "seeds", "training")
     own = ("distillation_priors", "distillation_rows", "distillation_toy", "gradient_fields", "point_metrics")
     paths = [*sorted((core / "distillation").glob("*.py")), *(core / f"{name}.py" for name in names)]
-    paths += [here / f"{name}.py" for name in (*own, "planar_densities")]
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
+    return code_digest([*paths, *(here / f"{name}.py" for name in (*own, "equal_calls", "planar_densities"))])
 
 
 def scores_of(result: Mapping[str, Any]) -> Scores:

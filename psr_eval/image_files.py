@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from psr_core.image_folder import INDEX
+from psr_core.object_folder import read_object_index
+
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 T = TypeVar("T")
 
@@ -29,11 +32,20 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
 
 
-def fitted(folder: Path, like: Pixels) -> Iterator[Pixels]:
-    """The folder's images, in order of name, cut at the centre to the shape of `like` and resized to its size."""
-    for path in pictures_in(folder):
+def reference_pictures(folder: Path) -> list[Path]:
+    """The image files that generated ones are compared with: of a folder of objects (docs/object_data.md) its test
+    split, of any other all."""
+    if not (folder / INDEX).is_file():
+        return pictures_in(folder)
+    index = read_object_index(folder)
+    return [folder / index["images"][number]["image"] for number in index["test"]]
+
+
+def fitted(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Pixels]:
+    """Image files, cut at the centre to the shape of `size` (H, W) and resized to it."""
+    for path in paths:
         with Image.open(path) as image:
-            yield np.asarray(ImageOps.fit(image.convert("RGB"), like.shape[1::-1], Image.Resampling.LANCZOS))
+            yield np.asarray(ImageOps.fit(image.convert("RGB"), size[::-1], Image.Resampling.LANCZOS))
 
 
 def batched(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from psr_core.devices import torch_device
 from psr_eval.clip_scores import ClipScorer, diversity, text_agreement
 from psr_eval.frechet import Inception, Statistics, frechet_distance, frechet_standard_error
-from psr_eval.image_files import Pixels, fitted, pictures_in, read_pixels
+from psr_eval.image_files import Pixels, fitted, read_pixels, reference_pictures
 from psr_eval.image_generation import ImagePlan
 from psr_eval.image_rows import Row
 
@@ -36,7 +36,7 @@ class Weights:
         """For each of NAMES that cannot be measured on the rows of a plan the reason, naming files."""
         few = f"{plan.images} image a row, and it needs 2 or more" if plan.images < 2 else None
         one = "1 image a prompt, and it needs 2 or more" if plan.images_per_prompt < 2 else None
-        inception, reference, clip = self._inception_lacks(), self._reference_lacks(), self._clip_lacks()
+        inception, reference, clip = self._inception_lacks(), self._reference_lacks(), self.clip_lacks()
         reasons = {
             "fid": few or _missing(inception, reference),
             "clip_fd": few or _missing(clip, reference),
@@ -54,12 +54,13 @@ class Weights:
         )
 
     def _reference_lacks(self) -> str | None:
-        if self.reference is not None and len(pictures_in(self.reference)) > 1:
+        if self.reference is not None and len(reference_pictures(self.reference)) > 1:
             return None
         looked = _looked_for("--reference FOLDER", self.reference)
         return f"real images ({looked}; two or more png, jpg, webp or bmp)"
 
-    def _clip_lacks(self) -> str | None:
+    def clip_lacks(self) -> str | None:
+        """Why there is no CLIP model, naming the folder; None when it is there."""
         if self.clip is not None and (self.clip / "config.json").is_file() and any(self.clip.glob("*.safetensors")):
             return None
         return (
@@ -126,10 +127,11 @@ class Judges:
         self.missing, self.real = missing, dict[str, Statistics]()
         self.inception = None if "fid" in missing else Inception(_given(weights.inception), device)
         self.clip = None if "clip" in missing else ClipScorer(_given(weights.clip), device)
+        real = reference_pictures(weights.reference) if weights.reference else []
         if self.inception is not None:
-            self.real["fid"] = self.inception.statistics(fitted(_given(weights.reference), like))
+            self.real["fid"] = self.inception.statistics(fitted(real, like.shape[:2]))
         if self.clip is not None and "clip_fd" not in missing:
-            self.real["clip_fd"] = Statistics.of(self.clip.image_features(fitted(_given(weights.reference), like)))
+            self.real["clip_fd"] = Statistics.of(self.clip.image_features(fitted(real, like.shape[:2])))
 
     def fid(self, paths: Sequence[Path]) -> float | None:
         """Of the images of a row."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,11 @@ class KeptResults:
         except (ValueError, KeyError, TypeError):
             return False
         return True
+
+
+def code_digest(paths: Iterable[Path]) -> str:
+    """Digest of the code that results come from, among their settings: those of older code are not taken for new."""
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def _key(settings: Mapping[str, Any]) -> str:

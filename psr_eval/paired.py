@@ -6,6 +6,7 @@ is chosen by those at even positions (SELECTION) and judged by those at odd posi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,20 @@ class Difference:
         if self.p >= SIGNIFICANCE or self.low <= 0 <= self.high:
             return "none"
         return "gain" if self.mean > 0 else "loss"
+
+
+def verdict(difference: Estimate | None) -> str:
+    """ "yes" where a difference is above 0 for sure, "no" where it is below, else "open"; "" where there is none."""
+    if difference is None:
+        return ""
+    return "yes" if difference.low > 0 else "no" if difference.high < 0 else "open"
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """Such as "yes in 4 of 6, no in 1, open in 1"; "" of nothing."""
+    asked = [one for one in verdicts if one]
+    counts = [f"{word} in {asked.count(word)}" for word in ("yes", "no", "open") if word in asked]
+    return f"{', '.join(counts)} of {len(asked)}" if asked else ""
 
 
 def sign_flip_p(differences: Array) -> float:

@@ -19,12 +19,13 @@ def write_pictures(out: Path, images: Tensor, first_seed: int, card: Mapping[str
     """Writes grid.png, seed_<n>.png and card.json, each whole. images: (B, 3, H, W), 0 to 1. card: plain JSON."""
     pixels = (images.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     for seed, picture in enumerate(pixels, first_seed):
-        write_whole(out / f"seed_{seed}.png", _png(picture))
-    write_whole(out / "grid.png", _png(np.concatenate(list(pixels), 1)))
+        write_whole(out / f"seed_{seed}.png", as_png(picture))
+    write_whole(out / "grid.png", as_png(np.concatenate(list(pixels), 1)))
     write_whole(out / "card.json", json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def _png(pixels: np.ndarray[Any, Any]) -> bytes:
+def as_png(pixels: np.ndarray[Any, Any]) -> bytes:
+    """The contents of a PNG file of pixels (H, W, 3) uint8."""
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, format="PNG")
     return data.getvalue()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +12,14 @@ from psr_core.distillation.guidance import Prompt
 from psr_core.distillation.method import Method, View
 
 OnStep = Callable[[int, View], None]
+
+
+class DivergedError(ValueError):
+    """A gradient that is not finite. rows: of the batch, where it is not."""
+
+    def __init__(self, message: str, rows: Sequence[int]) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
 
 
 class Scene(Protocol):
@@ -50,7 +58,7 @@ class Distillation:
         """Iterates up to `steps` of the method's (all by default), or until it is finished; returns iterations done.
 
         on_step(iterations done, view) follows each. Raises ValueError, before the iteration's work, for a view that
-        method or prior cannot take, and for a gradient that is not finite.
+        method or prior cannot take, and DivergedError, which is one, for a gradient that is not finite.
         """
         last = self.method.steps if steps is None else min(steps, self.method.steps)
         while self.step < last and not self.method.finished:
@@ -58,9 +66,11 @@ class Distillation:
             self.method.check(view)
             with torch.no_grad():
                 gradients = self.method.gradients(view.detached(), self.step)
-            if not gradients.x.isfinite().all():
-                raise ValueError(
-                    f"{self.method.name}: gradient is not finite at iteration {self.step}; use a smaller learning rate"
+            finite = gradients.x.isfinite().flatten(1).all(1)
+            if not finite.all():
+                raise DivergedError(
+                    f"{self.method.name}: gradient is not finite at iteration {self.step}; use a smaller learning rate",
+                    (~finite).nonzero().flatten().tolist(),
                 )
             self.optimizer.zero_grad(set_to_none=True)
             if gradients.image is not None and view.image is not None:

@@ -18,13 +18,14 @@ from psr_core.distillation.method import Method, View
 from psr_core.distillation.methods import check_options, make_method
 from psr_core.distillation.pictures import CoordinateMLP, Latents, Picture, PictureScene, Pixels, noise_pictures
 from psr_core.distillation.published import PUBLISHED
+from psr_core.distillation.schedule import RandomTimes
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior, require_text
 from psr_core.steering import Steering
 from psr_core.training import require_least
 
 LEARNING_RATES = {"latent": 0.05, "pixels": 0.05, "mlp": 0.001}  # Adam's, for each kind of picture
 FALLBACK_GUIDANCE = 7.5  # of a method without a released code
-OWN_FIELDS = ("guidance", "seed", "times", "critic", "cameras")  # options of methods that --set cannot give
+OWN_FIELDS = ("guidance", "seed", "critic", "cameras")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class PictureSettings:
             raise ValueError(f"picture is {self.picture!r}, expected one of: {', '.join(LEARNING_RATES)}")
         if own := sorted(set(self.options) & set(OWN_FIELDS)):
             raise ValueError(f"options have {', '.join(own)}, which follow from the other settings; leave them out")
+        if not callable(getattr(self.options.get("times", RandomTimes()), "time", None)):
+            given = repr(self.options["times"])
+            raise ValueError(f"options times is {given}, expected an object of psr_core.distillation.schedule")
         if self.lr is not None and not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr}, expected a number > 0")
         if not math.isfinite(self.perpendicular_weight):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from psr_eval.distillation_results import Case, Entry, distance_to_ddim, diversity, more_efficient, tally, verdict
+from psr_eval.distillation_results import Case, Entry, distance_to_ddim, diversity, more_efficient
 from psr_eval.distillation_rows import ROWS
 from psr_eval.paired import Estimate
 from psr_eval.point_metrics import METRICS, Scores
@@ -23,16 +23,6 @@ def entry(name, nll, coverage, noise=0.01, efficiency=None, points=()):
 
 def case(*entries):
     return Case(None, {one.row.name: one for one in entries}, ())
-
-
-@pytest.mark.parametrize(("low", "high", "word"), [(0.1, 0.3, "yes"), (-0.3, -0.1, "no"), (-0.1, 0.3, "open")])
-def test_a_verdict_needs_an_interval_without_0(low, high, word):
-    assert verdict(Estimate((low + high) / 2, low, high)) == word
-
-
-def test_tallies_count_what_was_asked():
-    assert tally(["yes", "no", "", "yes", "open"]) == "yes in 2, no in 1, open in 1 of 4"
-    assert tally(["", ""]) == "" == verdict(None)
 
 
 class TestDiversity:

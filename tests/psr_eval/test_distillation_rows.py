@@ -17,12 +17,10 @@ from psr_eval.distillation_rows import (
     LANDSCAPES,
     LEVELS,
     METHODS,
-    REACH,
     ROWS,
     STEERED,
     Row,
     distil,
-    falling_rates,
     iterations,
     sample_ddim,
     starts,
@@ -70,12 +68,6 @@ def test_too_few_calls_are_refused():
 @pytest.mark.parametrize("calls", [1, 3, 8])
 def test_few_calls_do_for_cheap_methods(calls):
     assert iterations(named("SDS"), calls) == calls and iterations(named("DSD"), calls) >= 1
-
-
-@pytest.mark.parametrize("steps", [1, 7, 300])
-def test_rates_fall_and_add_up_to_the_reach(steps):
-    rates = list(falling_rates(steps))
-    assert sum(rates) == pytest.approx(REACH) and rates == sorted(rates, reverse=True) and rates[-1] == 0
 
 
 def test_starts_are_all_over_the_square_or_at_the_centre(prior):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from psr_core.statistics import paired_bootstrap
-from psr_eval.paired import random_sign_flip_p, resampled_means, sign_flip_p
+from psr_eval.paired import Estimate, random_sign_flip_p, resampled_means, sign_flip_p, tally, verdict
 
 
 def normal(*shape, seed=0):
@@ -43,3 +43,13 @@ class TestResampledMeans:
         drawn = resampled_means(np.concatenate([values, values + 1], 1), 1200)
         assert drawn.shape == (1200, 2)
         np.testing.assert_allclose(drawn[:, 1] - drawn[:, 0], 1)
+
+
+@pytest.mark.parametrize(("low", "high", "word"), [(0.1, 0.3, "yes"), (-0.3, -0.1, "no"), (-0.1, 0.3, "open")])
+def test_a_verdict_needs_an_interval_without_0(low, high, word):
+    assert verdict(Estimate((low + high) / 2, low, high)) == word
+
+
+def test_tallies_count_what_was_asked():
+    assert tally(["yes", "no", "", "yes", "open"]) == "yes in 2, no in 1, open in 1 of 4"
+    assert tally(["", ""]) == "" == verdict(None)

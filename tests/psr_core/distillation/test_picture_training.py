@@ -10,6 +10,7 @@ from psr_core.distillation.methods import METHODS
 from psr_core.distillation.picture_training import PictureSettings, PictureTrainer
 from psr_core.distillation.pictures import noise_pictures
 from psr_core.distillation.prior_folder import open_prior
+from psr_core.distillation.schedule import AnnealedTimes
 from psr_core.samplers import sample_ode
 from psr_core.steering import Steering
 from tests.psr_core.distillation.tiny_priors import SIZE, tiny_text_to_image
@@ -112,6 +113,12 @@ def test_steering_guidance_and_perpendicular_texts_count(prior):
         assert (trained(prior, settings_of(**fields)).images() - plain).abs().max() > 1e-4
 
 
+def test_times_are_an_option(prior):
+    late = settings_of("sds", options={"times": AnnealedTimes(0.2, 0.1)})
+    method = PictureTrainer(late, prior, {}).run.method
+    assert [method.time(step) for step in range(3)] == [200, 167, 133]
+
+
 def test_esd_knows_the_pictures_apart(prior):
     view = PictureTrainer(settings_of("esd"), prior, {}).run.scene.view(0)
     assert torch.equal(view.camera, torch.eye(2))
@@ -174,6 +181,7 @@ def test_pictures_start_from_their_seeds():
         ({"perpendicular_weight": float("nan")}, "perpendicular_weight is nan"),
         ({"method": "msd", "published": True}, "msd has no released code"),
         ({"method": "nfsd"}, "nfsd: negative is missing"),
+        ({"method": "sds", "options": {"times": "late"}}, "times is 'late', expected an object of"),
     ],
 )
 def test_settings_out_of_range_are_named(fields, complaint):

@@ -1,0 +1,204 @@
+"""The rows of distillation on images: a method or a sampler, its options, guidance and steering.
+
+All methods have the library's options with the guidance of their released code, but SDI, whose thesis inverts against
+guidance: it has its released options. Rungs of the ladder are those of the thesis on SDI, figures 6.2, 6.3 and 6.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from psr_core.distillation.picture_training import LEARNING_RATES, PictureSettings, PictureTrainer
+from psr_core.distillation.prior import Condition
+from psr_core.distillation.schedule import AnnealedTimes
+from psr_core.distillation.stable_diffusion import StableDiffusionPrior
+from psr_core.steering import Steering
+from psr_eval.equal_calls import most_iterations, plain_options
+
+DDIM, DDPM = "ddim", "ddpm"
+SAMPLERS = (DDIM, DDPM)
+SHARING = ("vsd", "esd")  # methods whose pictures are not independent: they share a critic
+REACH = {kind: 200 * rate for kind, rate in LEARNING_RATES.items()}  # sum of Adam's rates, whatever the iterations
+# What NFSD moves away from, where nothing else is said (Katzir et al. 2024).
+UNNATURAL = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
+
+
+@dataclass(frozen=True)
+class Row:
+    """method: of psr_core.distillation.methods, or a sampler (options: steps, else one a call). options: of the method,
+    after those of its released code where `published`. guidance: None for the released code's, 7.5 of a sampler.
+    rate: of plain descent on latents, None for Adam, or for the method's own rate where it has one."""
+
+    name: str
+    method: str
+    options: tuple[tuple[str, Any], ...] = ()
+    published: bool = False
+    guidance: float | None = None
+    rate: float | None = None
+    steering: Steering = Steering()
+
+    @property
+    def is_distillation(self) -> bool:
+        """Whether it iterates a method, instead of sampling."""
+        return self.method not in SAMPLERS
+
+    @property
+    def shares(self) -> bool:
+        """Whether the pictures of a prompt depend on each other."""
+        return self.method in SHARING
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the result, as plain values."""
+        same = ("name", "method", "published", "guidance", "rate")
+        plain = {name: getattr(self, name) for name in same}
+        return {**plain, "options": plain_options(self.options), "steering": self.steering.to_dict()}
+
+
+SDI = Row("SDI", "sdi", published=True)
+SDS = Row("SDS", "sds")
+DSD = Row("DSD", "dsd")
+DIALS = tuple(Steering(k=k, sigma=sigma) for k, sigma in ((0.7, 0.3), (2.0, 0.3), (0.9, 1.0), (1.2, 1.0)))
+STEERED = tuple(Row(f"DSD, k = {dial.k:g}, σ = {dial.sigma:g}", "dsd", steering=dial) for dial in DIALS)
+METHOD_ROWS = (
+    Row("DDIM", DDIM),
+    Row("DDIM, 10 steps", DDIM, (("steps", 10),)),
+    Row("DDPM", DDPM),
+    SDS,
+    Row("ASD", "asd"),
+    Row("HiFA", "hifa"),
+    Row("NFSD", "nfsd"),
+    Row("VSD", "vsd"),
+    Row("ESD", "esd"),
+    Row("Consistent3D", "consistent3d"),
+    SDI,
+    DSD,
+    Row("DSD, grid 50", "dsd", (("grid", 50),)),
+    Row("DSD, as published", "dsd", published=True),
+    Row("MSD", "msd"),
+    Row("MSD, plain descent", "msd", rate=1.0),
+    Row("MSD, one call", "msd", (("sampler", "tweedie"),)),
+    *STEERED,
+)
+
+_FALLING = ("times", AnnealedTimes(0.98, 0.25))
+
+
+def _kappa(name: str, kappa: str, **options: Any) -> Row:
+    return Row(name, "sdi", (("kappa", kappa), *options.items()), guidance=7.5)
+
+
+LADDER = (
+    Row("DDIM", DDIM),
+    SDS,
+    Row("SDS, guidance 7.5", "sds", guidance=7.5),
+    Row("SDS, t falls", "sds", (_FALLING,), guidance=7.5),
+    _kappa("SDS, t falls, weight s(t)", "random"),
+    _kappa("κ fixed", "fixed"),
+    _kappa("κ by fixed point", "fixed_point"),
+    _kappa("κ by SGD", "sgd"),
+    _kappa("κ by inversion", "inversion"),
+    _kappa("κ by inversion, its guidance 7.5", "inversion", inversion_guidance=7.5),
+    _kappa("κ by inversion, its guidance -7.5", "inversion", inversion_guidance=-7.5),
+    SDI,
+)
+INVERSION_STEPS = tuple(
+    Row(f"SDI, {n} steps of inversion", "sdi", (("inversion_steps", n),), published=True) for n in (1, 2, 5, 20, 40)
+)
+GROUPS = {
+    "methods": METHOD_ROWS,
+    "ladder": LADDER,
+    "inversion_steps": (Row("DDIM", DDIM), SDI, *INVERSION_STEPS),
+}
+# Questions about changes, each with pairs of a row and the one that it is compared with.
+STEERING_CHANGES = tuple((row.name, DSD.name) for row in STEERED)
+LADDER_CHANGES = (
+    ("SDS, guidance 7.5", "SDS"),
+    ("SDS, t falls", "SDS, guidance 7.5"),
+    ("SDS, t falls, weight s(t)", "SDS, t falls"),
+    ("κ fixed", "SDS, t falls, weight s(t)"),
+    ("κ by fixed point", "SDS, t falls, weight s(t)"),
+    ("κ by SGD", "SDS, t falls, weight s(t)"),
+    ("κ by inversion", "SDS, t falls, weight s(t)"),
+    ("κ by inversion, its guidance 7.5", "κ by inversion"),
+    ("κ by inversion, its guidance -7.5", "κ by inversion"),
+    ("SDI", "κ by inversion, its guidance -7.5"),
+)
+INVERSION_CHANGES = tuple((row.name, SDI.name) for row in INVERSION_STEPS)
+METHODS = tuple(dict.fromkeys(row.method for group in GROUPS.values() for row in group))
+
+
+def rows_of(groups: list[str], methods: list[str], picture: str) -> list[Row]:
+    """The rows of groups that are of the methods, each once; those of plain descent only on latents."""
+    every = dict.fromkeys(row for group in groups for row in GROUPS[group])
+    return [row for row in every if row.method in methods and (row.rate is None or picture == "latent")]
+
+
+def trainer_of(
+    row: Row,
+    prior: StableDiffusionPrior,
+    prompt: str,
+    steps: int,
+    *,
+    seeds: int = 1,
+    seed: int = 0,
+    picture: str = "latent",
+    negative: str = UNNATURAL,
+) -> PictureTrainer:
+    """Pictures of a row that iterates a method. negative: for NFSD alone. Raises ValueError as PictureSettings does."""
+    settings = PictureSettings(
+        prompt,
+        row.method,
+        dict(row.options),
+        row.published,
+        picture,
+        steps,
+        seed,
+        seeds,
+        row.guidance,
+        negative=negative if row.method == "nfsd" else None,
+        steering=row.steering,
+    )
+    trainer = PictureTrainer(settings, prior, {})
+    if row.rate is not None:
+        trainer.run.optimizer = torch.optim.SGD(list(trainer.picture.parameters()), lr=row.rate)
+    return trainer
+
+
+class _Silent(StableDiffusionPrior):
+    """A prior that predicts no noise anywhere: to count what a row asks for before it is run."""
+
+    def __init__(self, prior: StableDiffusionPrior) -> None:
+        vars(self).update(vars(prior))
+
+    def noise(self, x: Tensor, t: float, condition: Condition, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        silence = torch.zeros_like(x)
+        for weight in (weights or {}).values():  # a critic's loss wants a slope
+            silence = silence + 0 * weight.sum()
+        return silence
+
+
+@cache
+def iterations(row: Row, prior: StableDiffusionPrior, prompt: str, calls: int, negative: str = UNNATURAL) -> int:
+    """The most iterations of a row that ask for no more than so many guided predictions a picture.
+
+    Found by running the method on a prior that says nothing, which also refuses what the method cannot take, before any
+    call of the model. Raises ValueError where one iteration costs more.
+    """
+    if not row.is_distillation:
+        return int(min(dict(row.options).get("steps", calls), prior.levels.last))
+    silent = _Silent(prior)
+
+    @cache
+    def counted(steps: int) -> int:
+        trainer = trainer_of(row, silent, prompt, steps, negative=negative)
+        while trainer.step < steps:
+            trainer.train_step()
+        return trainer.guided.guided
+
+    return most_iterations(counted, calls, row.name)
