@@ -22,7 +22,7 @@ MARKERS = {"sampler": "s", "dsd": "D", "steered": "^", "other": "o"}
 def write_pictures(found: Comparison, prompt: int, path: Path) -> None:
     """The pictures of one prompt, as in the thesis' figure 2.3: a line for each row, a column for each seed."""
     shown = min(SHOWN, found.seeds)
-    words = 0.075 * max(map(len, found.entries)) + 0.2  # inches, of the longest name
+    words = 0.1 * max(map(len, found.entries)) + 0.2  # inches, of the longest name
     figure = Figure(figsize=(0.75 * shown + words, 0.75 * len(found.entries) + 0.5), layout="constrained")
     grid: Any = figure.subplots(len(found.entries), 1, squeeze=False)
     for axes, (name, entry) in zip(grid[:, 0], found.entries.items(), strict=True):
