@@ -28,7 +28,11 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("prompt", help="what the pictures should show")
-    add("--prior", required=True, help="folder of a Stable Diffusion pipeline of diffusers, or a hub id (owner/name)")
+    add(
+        "--prior",
+        default="models/prior",
+        help="folder of a Stable Diffusion pipeline of diffusers, or a hub id (owner/name)",
+    )
     add("--out", type=Path, default=Path("runs/distill2d"), help="folder")
     add("--resume", action="store_true", help="continue the run in --out, if there is one")
     add("--method", choices=METHODS, default="dsd", help="of distillation")

@@ -32,7 +32,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--prior", required=True, metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
+    add("--prior", default="models/prior", metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
     add("--clip", type=Path, metavar="FOLDER", help="CLIPModel of transformers; without it pixels alone are compared")
     add(
         "--real",
