@@ -1,6 +1,6 @@
 """What shapes are asked to be beside likely: losses to be descended, each a mean, with its weight left to the caller.
 
-Sources: threestudio, systems/sdi.py, for the forms; the papers for what they are for.
+Source of the forms, unless told: threestudio, systems/sdi.py.
 """
 
 from __future__ import annotations
@@ -28,15 +28,12 @@ def orientation(samples: Samples, directions: Tensor) -> Tensor:
 
 
 def sparsity(opacity: Tensor) -> Tensor:
-    """Little should be there: mean of sqrt(o^2 + 0.01) - 0.1, 0 where nothing is. Source: DreamFusion's, as released."""
+    """Little should be there: mean of sqrt(o^2 + 0.01) - 0.1 for opacity o (...), 0 where nothing is."""
     return (opacity.square() + 0.01).sqrt().mean() - 0.1
 
 
 def opaqueness(opacity: Tensor) -> Tensor:
-    """A pixel should see the object or not: the mean entropy of opacity (...), in nats; 0.008 at best.
-
-    Source: threestudio's opaque loss.
-    """
+    """A pixel should see the object or not: the mean entropy of opacity (...), in nats; 0.008 at best."""
     o = opacity.clamp(_EDGE, 1 - _EDGE)
     return F.binary_cross_entropy(o, o)
 
@@ -44,7 +41,7 @@ def opaqueness(opacity: Tensor) -> Tensor:
 def z_variance(samples: Samples, opacity: Tensor) -> Tensor:
     """Surfaces should be thin: the variance of t along rays of opacity above 0.5, a mean over these; 0 for none.
 
-    opacity: (R,) of all rays. Source: Zhu et al. 2023 (HiFA), equation 13.
+    opacity: (R,) of all rays. Source: Zhu et al. 2023 (HiFA).
     """
     share = samples.weights / opacity.clamp(min=1e-6)[samples.ray]
     mean = torch.zeros_like(opacity).index_add(0, samples.ray, share * samples.t)
@@ -54,10 +51,10 @@ def z_variance(samples: Samples, opacity: Tensor) -> Tensor:
 
 
 def convexity(normals: Tensor) -> Tensor:
-    """Shapes should bulge towards the camera: below 0 where normals turn outwards from pixel to pixel, above 0 where in.
+    """Shapes should bulge to the camera: below 0 where normals turn outwards along the picture, above 0 where in.
 
     normals: (B, H, W, 3) rendered, in the camera's frame: x right, y up, z to the camera (world normals @ rotation).
-    Source: Lukoianov et al. 2024 (SDI), section 5.2, in the camera's frame instead of the world's.
+    Source: Lukoianov et al. 2024 (SDI); in the camera's frame, for in the world's it depends on the azimuth.
     """
     coarse = F.interpolate(normals.movedim(-1, 1), (_COARSE, _COARSE), mode="bilinear").movedim(1, -1)
     left, right, above, below = coarse[:, :, :-1], coarse[:, :, 1:], coarse[:, :-1], coarse[:, 1:]

@@ -75,10 +75,10 @@ def render(
     """Looks along rays through the cube, each cut into as many equal intervals with a sample in each.
 
     background: the colour behind, broadcast to (B, P, 3). offsets: (B, P), where in its intervals a ray is sampled;
-    None: in the middles. normals: whether to compute them; a light needs and computes them. tolerance: what is left out,
-    because it is empty or hidden, changes no pixel by more; 0 leaves out nothing. An interval's optical depth is the
-    sample's density times its length. Sources: Max 1995; Mildenhall et al. 2020 (NeRF), equation 3; one offset a ray, as
-    in nerfacc (Li et al. 2023).
+    None: in the middles. normals: whether to compute them; a light computes them in any case. tolerance: what is left
+    out, being empty or hidden, changes no colour by more; 0 leaves out nothing. An interval's optical depth is the
+    sample's density times its length. Sources: Max 1995; Mildenhall et al. 2020 (NeRF), equation 3; one offset a ray:
+    Li et al. 2023 (nerfacc).
     """
     views, pixels = rays.directions.shape[:2]
     directions = rays.directions.reshape(-1, 3)
