@@ -14,7 +14,8 @@ from psr_core.distillation.noise import PICTURE, addressed_normal
 
 CHANNELS = 4  # of a grid's vertices: logits of density and of red, green, blue
 LEVELS = (8, 16, 32)  # cells along a side that a volume starts with
-BLOB = (10.0, 0.5)  # density's logit in the middle, and the radius where it is 0
+DENSITY = 8.0  # for each 1 of a large logit, a unit of length: with 1 surfaces harden too slowly
+BLOB = (8.0, 0.4)  # density's logit in the middle, and the radius where it is 0: DreamFusion's, but for DENSITY
 ROUGHNESS = 0.1  # standard deviation of what a seed adds to the coarsest level's logits
 BACKGROUND = 0.85  # of the pictures that the prior learns from, about
 
@@ -49,10 +50,10 @@ class VoxelField:
 
     def matter(self, points: Tensor) -> Matter:
         logits = _at(self.logits, points)
-        return Matter(F.softplus(logits[0]), logits[1:].sigmoid().mT)
+        return Matter(DENSITY * F.softplus(logits[0]), logits[1:].sigmoid().mT)
 
     def density(self, points: Tensor) -> Tensor:
-        return F.softplus(_at(self.logits[:1], points)[0])
+        return DENSITY * F.softplus(_at(self.logits[:1], points)[0])
 
     def albedo(self, points: Tensor) -> Tensor:
         """(N, 3), the same as in matter()."""
@@ -68,14 +69,14 @@ class VoxelField:
         for axis in range(3):  # a linear function is largest at a vertex
             cells = most.shape[axis] - 1
             most = torch.maximum(most.narrow(axis, 0, cells), most.narrow(axis, 1, cells))
-        return F.softplus(most) > least
+        return DENSITY * F.softplus(most) > least
 
 
 class Volume(nn.Module):
     """Density and albedo as parameters: the sum of voxel grids from coarse to fine, so that each scale has its own.
 
     resolutions: cells along a side of each level, each a multiple of the one before. seed: of the small differences
-    between volumes before they are trained. It starts as a grey blob, density softplus(10 (1 - |x| / 0.5)).
+    between volumes before they are trained. It starts as a grey blob.
     background: logits (3,) of the colour behind the object, for those who wish to train it. Raises ValueError.
     Sources: Poole et al. 2022 (DreamFusion), the blob; threestudio, its softplus; Sun et al. 2022 (DVGO), a function of
     interpolated values instead of interpolated densities.

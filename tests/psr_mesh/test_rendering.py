@@ -10,7 +10,7 @@ import torch
 
 from psr_mesh.cameras import CameraRanges, Rays, random_cameras, turntable
 from psr_mesh.rendering import LONGEST, Light, ray_offsets, render
-from psr_mesh.volume import Matter, Volume
+from psr_mesh.volume import Matter, Volume, VoxelField
 from tests.psr_mesh.balls import Ball
 
 WHITE, BLACK = torch.ones(3), torch.zeros(3)
@@ -173,9 +173,7 @@ class TestGradients:
         rays = Rays(RAYS.origins[:1].double(), RAYS.directions[:1, 250:320:8].double())
 
         def image(logits):
-            return render(
-                type(volume.field())(logits), rays, WHITE.double(), intervals=6, normals=True, tolerance=0
-            ).image
+            return render(VoxelField(logits), rays, WHITE.double(), intervals=6, tolerance=0).image
 
         logits = Volume((3,)).double().levels[0].detach().clone().requires_grad_()
         assert torch.autograd.gradcheck(image, logits, fast_mode=True)
