@@ -110,8 +110,8 @@ def random_cameras(ranges: CameraRanges, views: int, seed: int, step: int) -> Ca
 def turntable(views: int, elevation: float = 15.0, distance: float = 2.75, fov: float = 39.0) -> Cameras:
     """Cameras at equal steps of azimuth around the cube's middle, the first at the front, then to the object's left."""
     azimuth = torch.arange(views) * (360 / views)
-    alike = [torch.full((views,), value) for value in (elevation, distance, fov)]
-    return Cameras(azimuth, *alike, torch.zeros(views, 3))
+    up, away, wide = (torch.full((views,), value) for value in (elevation, distance, fov))
+    return Cameras(azimuth, up, away, wide, torch.zeros(views, 3))
 
 
 def _between(low: float, high: float, share: Tensor) -> Tensor:

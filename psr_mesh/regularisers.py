@@ -23,8 +23,8 @@ def orientation(samples: Samples, directions: Tensor) -> Tensor:
     if samples.normals is None:
         raise ValueError("samples have no normals; render with normals=True")
     away = (samples.normals * directions[samples.ray]).sum(1).relu()
-    rays = samples.ray.unique_consecutive().numel()
-    return (samples.weights.detach() * away.square()).sum() / max(1, rays)
+    loss: Tensor = (samples.weights.detach() * away.square()).sum() / max(1, len(torch.bincount(samples.ray).nonzero()))
+    return loss
 
 
 def sparsity(opacity: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def _not_hidden(
     return kept
 
 
-def _absorb(density: Tensor, length: Tensor, where: tuple[Tensor, Tensor], like: Tensor) -> tuple[Tensor, Tensor]:
+def _absorb(density: Tensor, length: Tensor, where: tuple[Tensor, ...], like: Tensor) -> tuple[Tensor, Tensor]:
     """What is left of the light that reaches samples (N,), and the share of it that each gives: (N,) both."""
     depth = torch.zeros_like(like).index_put(where, density * length[where[0], 0])
     reaches = (depth - depth.cumsum(1)).exp()

@@ -108,8 +108,9 @@ class Volume(nn.Module):
             raise ValueError(f"resolution is {resolution!r}, expected {expected}")
         like = self.levels[-1] if self.levels else torch.empty(0)
         side = resolution + 1
-        self.levels.append(nn.Parameter(torch.zeros(CHANNELS, side, side, side, device=like.device)))
-        return self.levels[-1]
+        level = nn.Parameter(torch.zeros(CHANNELS, side, side, side, device=like.device))
+        self.levels.append(level)
+        return level
 
     def field(self) -> VoxelField:
         """The levels summed on the finest one's vertices, where each coarser is still linear between its own."""
@@ -131,11 +132,11 @@ class Volume(nn.Module):
         """The colour behind the object, (3,), 0 to 1."""
         return self.background.sigmoid()
 
-    def load_state_dict(self, state: Mapping[str, Any], *args: Any, **named: Any) -> Any:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As nn.Module's; grows first where the state has more levels."""
-        for i in range(len(self.levels), sum(name.startswith("levels.") for name in state)):
-            self.grow(state[f"levels.{i}"].shape[-1] - 1)
-        return super().load_state_dict(state, *args, **named)
+        for i in range(len(self.levels), sum(name.startswith("levels.") for name in state_dict)):
+            self.grow(state_dict[f"levels.{i}"].shape[-1] - 1)
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def _at(grid: Tensor, points: Tensor) -> Tensor:
@@ -148,5 +149,5 @@ def _blob(resolution: int) -> Tensor:
     """The density's logit at first, (R + 1, R + 1, R + 1)."""
     height, radius = BLOB
     axis = torch.linspace(-1, 1, resolution + 1)
-    distance = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).norm(dim=0)
+    distance = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).square().sum(0).sqrt()
     return height * (1 - distance / radius)

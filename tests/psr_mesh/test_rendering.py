@@ -150,7 +150,7 @@ class TestLeavingOut:
             volume.zero_grad()
             render(volume.field(), RAYS, BLACK, tolerance=tolerance).image.square().sum().backward()
             gradients.append(torch.cat([level.grad.flatten() for level in volume.levels]))
-        assert (gradients[0] - gradients[1]).norm() < 0.02 * gradients[0].norm()
+        assert (gradients[0] - gradients[1]).norm() < 0.04 * gradients[0].norm()
 
     def test_of_a_solid_ball_leaves_little(self):
         volume = Volume((16,))
