@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Streams: what the noise is for.
-ITERATION, FIXED, TIME, LEAD, ENTROPY, SAMPLER, CRITIC, CRITIC_TIME, PICTURE = range(9)
+ITERATION, FIXED, TIME, LEAD, ENTROPY, SAMPLER, CRITIC, CRITIC_TIME, PICTURE, CAMERA, RAY = range(11)
 _GOLDEN, _FIRST, _SECOND = (  # SplitMix64's increment and multipliers, as signed 64-bit integers
     word - 2**64 for word in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
@@ -23,11 +23,16 @@ def addressed_normal(like: Tensor, seed: int, items: Tensor, stream: int, step: 
     Muller.
     """
     size = like[0].numel()
-    first = _mix(_mix(items.to(like.device)) + _hashed(seed, stream, step, draw))
-    counter = torch.arange(1, 2 * size + 1, device=like.device) * _GOLDEN
-    uniform = (_shift(_mix(first[:, None] + counter), 11).double() + 0.5) * 2.0**-53
+    uniform = addressed_uniforms(2 * size, seed, items.to(like.device), stream, step, draw)
     normal = (-2 * uniform[:, :size].log()).sqrt() * (2 * math.pi * uniform[:, size:]).cos()
     return normal.view(like.shape).to(like.dtype)
+
+
+def addressed_uniforms(size: int, seed: int, items: Tensor, stream: int, step: int = 0, draw: int = 0) -> Tensor:
+    """Numbers above 0 and below 1, (B, size) float64 on the device of items (B,); addressed as addressed_normal's."""
+    first = _mix(_mix(items) + _hashed(seed, stream, step, draw))
+    counter = torch.arange(1, size + 1, device=items.device) * _GOLDEN
+    return (_shift(_mix(first[:, None] + counter), 11).double() + 0.5) * 2.0**-53
 
 
 def addressed_uniform(seed: int, stream: int, step: int) -> float:
