@@ -18,8 +18,8 @@ def build_asset(
     field: Field,
     folder: Path | str,
     *,
-    surface: SurfaceOptions = SurfaceOptions(),
-    asset: AssetOptions = AssetOptions(),
+    surface: SurfaceOptions | None = None,
+    asset: AssetOptions | None = None,
     made: Mapping[str, Any] | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[str], None] = lambda step: None,
@@ -30,8 +30,8 @@ def build_asset(
     """
     refuse_existing(folder)
     progress("surface")
-    found = extract_surface(field, surface, device)
+    found = extract_surface(field, surface or SurfaceOptions(), device)
     progress(f"colours of {found.faces} faces")
     texture = bake(field, found.mesh, device)
     progress("convex hulls, and the files")
-    return write_asset(folder, found, texture, asset, made)
+    return write_asset(folder, found, texture, asset or AssetOptions(), made)

@@ -21,9 +21,9 @@ from trimesh.visual.material import PBRMaterial
 from psr_core.image_folder import write_png
 from psr_mesh.field import Field, ask
 
-CELL = 12  # texels along a side of the square that two triangles share
+CELL = 16  # texels along a side of the square that two triangles share
 LEG = CELL - 5  # of a triangle in it, in texels: one is free before and two or three behind
-DEPTHS = (0.0, 0.01, 0.02, 0.04)  # beneath the surface, in the cube's units, where its colour is looked for
+DEPTHS = (0.0, 0.01, 0.03)  # beneath the surface, in the cube's units, where its colour is looked for
 OBJ, MTL, PNG, GLB = "visual.obj", "visual.mtl", "texture.png", "visual.glb"
 TO_GLTF = [1, 2, 0]  # its axes in ours: x to the object's left, y up, z to where it looks
 

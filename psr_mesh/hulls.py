@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import coacd
 import numpy as np
 import trimesh
 
 from psr_mesh.surface import with_fewer_faces
 
-FACES = 400  # of the mesh that is divided: the search's time grows steeply with them
+FACES = (400, 800, 1600)  # of the mesh that is divided, the fewest that will do: the search's time grows steeply
 CRUMB = 1e-3  # of the mesh's volume: smaller hulls are left out
 
 
@@ -41,8 +43,8 @@ def convex_hulls(mesh: trimesh.Trimesh, most: int, threshold: float, seed: int) 
 
 
 def _coarse(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """The mesh with few faces, or as it is where it cannot be had with so few."""
-    try:
-        return with_fewer_faces(mesh, FACES)
-    except ValueError:
-        return mesh
+    """The mesh with few faces, or as it is where it cannot be had with fewer."""
+    for faces in FACES:
+        with contextlib.suppress(ValueError):
+            return with_fewer_faces(mesh, faces)
+    return mesh
