@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,29 @@ from sim.rendering import Camera, CameraConfig
 from sim.rgbd.scene import CAMERA
 from sim.rgbd.views import look_at
 
-FLOOR_FRICTION = (1.0, 0.005, 0.0001)  # robosuite's tables have it
-SKY = (0.85, 0.85, 0.83)
 FOVY = 35.0  # degrees
 FILL = 0.9  # of a picture's half height, by the object's radius
 OBJECT = "object"
 COLLISION, VISUAL = 0, 1  # groups of geoms
 Array = NDArray[np.float64]
+# The floor's friction is that of robosuite's tables.
+_SURROUNDINGS = f"""
+<mujoco>
+  <compiler angle="radian"/>
+  <option integrator="implicitfast"/>
+  <visual>
+    <map znear="0.001" zfar="100"/>
+    <quality shadowsize="1024"/>
+    <headlight ambient="0.4 0.4 0.4" diffuse="0.5 0.5 0.5"/>
+  </visual>
+  <statistic extent="1" center="0 0 0"/>
+  <asset><texture name="sky" type="skybox" builtin="flat" width="16" height="96" rgb1="0.85 0.85 0.83"/></asset>
+  <worldbody>
+    <geom name="floor" type="plane" size="0 0 1" group="{VISUAL}" rgba="0.85 0.85 0.83 1" friction="1 0.005 0.0001"/>
+    <light pos="0.5 -0.7 2" dir="-0.25 0.35 -1" diffuse="0.4 0.4 0.4"/>
+    <camera name="{CAMERA}" pos="0 0 1" fovy="{FOVY}"/>
+  </worldbody>
+</mujoco>"""
 
 
 def load_asset(mjcf: Path | str) -> tuple[Any, Any]:
@@ -31,30 +48,10 @@ def load_asset(mjcf: Path | str) -> tuple[Any, Any]:
     mjcf = Path(mjcf)
     if not mjcf.is_file():
         raise FileNotFoundError(f"{mjcf} is missing; name an asset's MJCF, as asset/object.xml")
-    scene = mujoco.MjSpec()
-    scene.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    scene.visual.map.znear, scene.visual.map.zfar = 0.001, 100.0
-    scene.visual.headlight.ambient, scene.visual.headlight.diffuse = [0.4] * 3, [0.5] * 3
-    scene.visual.quality.shadowsize = 1024
-    scene.stat.extent, scene.stat.center = 1.0, [0, 0, 0]
-    sky = {"type": mujoco.mjtTexture.mjTEXTURE_SKYBOX, "builtin": mujoco.mjtBuiltin.mjBUILTIN_FLAT}
-    scene.add_texture(name="sky", width=16, height=96, rgb1=SKY, **sky)
-    floor = {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": [0, 0, 1], "friction": FLOOR_FRICTION}
-    scene.worldbody.add_geom(name="floor", group=VISUAL, rgba=[*SKY, 1], **floor)
-    scene.worldbody.add_light(pos=[0.5, -0.7, 2], dir=[-0.25, 0.35, -1], diffuse=[0.4] * 3)
-    scene.worldbody.add_camera(name=CAMERA, pos=[0, 0, 1], fovy=FOVY)
     try:
-        child = mujoco.MjSpec.from_file(str(mjcf))
-        found = child.body(OBJECT)
-        if found is None:
-            raise ValueError(f"it has no body {OBJECT!r}")
-        scene.worldbody.add_frame().attach_body(found, "", "").add_freejoint()
-        model = scene.compile()
-    except ValueError as error:
+        model = mujoco.MjModel.from_xml_string(_scene_xml(mjcf))
+    except (ET.ParseError, ValueError) as error:
         raise ValueError(f"{mjcf} is not an object that can be simulated ({error}); make the asset again") from None
-    for group, what in ((COLLISION, "collide"), (VISUAL, "see")):
-        if not _meshes(model, group):
-            raise ValueError(f"{mjcf} has no mesh to {what} (a geom of group {group}); make the asset again")
     return model, mujoco.MjData(model)
 
 
@@ -102,6 +99,26 @@ def stand(model: Any, data: Any, height: float) -> None:
     mujoco.mj_forward(model, data)
     data.qpos[2] += height - surface_points(model, data, VISUAL)[:, 2].min()
     mujoco.mj_forward(model, data)
+
+
+def _scene_xml(mjcf: Path) -> str:
+    """The object with a free joint, a floor, a lamp and a camera. Raises ValueError when there is no object."""
+    theirs = ET.parse(mjcf).getroot()
+    body = theirs.find(f"./worldbody/body/body[@name='{OBJECT}']")
+    if body is None:
+        raise ValueError(f"it has no body {OBJECT!r} in a body of its world")
+    for group, what in ((COLLISION, "collide"), (VISUAL, "see")):
+        if body.find(f"./geom[@type='mesh'][@group='{group}']") is None:
+            raise ValueError(f"it has no mesh to {what}, a geom of group {group}")
+    root = ET.fromstring(_SURROUNDINGS)
+    assets = root.find("asset")
+    for element in theirs.findall("./asset/*"):
+        if "file" in element.attrib:
+            element.set("file", str((mjcf.parent / element.attrib["file"]).resolve()))
+        assets.append(element)
+    ET.SubElement(body, "freejoint")
+    root.find("worldbody").append(body)
+    return ET.tostring(root, encoding="unicode")
 
 
 def _meshes(model: Any, group: int, body: int | None = None) -> list[int]:

@@ -109,8 +109,9 @@ def _fall(model: Any, data: Any) -> tuple[float, float, float, float, float]:
         drift = max(drift, float(np.linalg.norm(data.qpos[:2] - start[:2])))
         speed, turn_rate = np.max(speeds[-window:], axis=0)
         if step >= window and speed < SPEED and turn_rate < TURN_RATE:
-            break
+            mujoco.mj_kinematics(model, data)
+            return float(data.time), float(speed), float(turn_rate), rise, drift
         if drift > DRIFT or rise > 1 or not np.isfinite(data.qpos).all():
-            return LONGEST, float(speed), float(turn_rate), rise, drift
+            break
     mujoco.mj_kinematics(model, data)
-    return float(data.time), float(speed), float(turn_rate), rise, drift
+    return LONGEST, float(speed), float(turn_rate), rise, drift

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 INSIDE = 60.0  # density of a solid
-SOFT = 0.02  # half the thickness of its edge
+SOFT = 0.04  # half the thickness of its edge
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
 Distance = Callable[[torch.Tensor], torch.Tensor]
 
