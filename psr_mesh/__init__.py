@@ -1,1 +1,1 @@
-"""Objects built from a prompt: a volume that is distilled through its renderings, and the mesh that is made of it."""
+"""Objects from prompts: a volume that a distillation method moves, and how it becomes an asset of the simulator."""

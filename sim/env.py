@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,22 @@ class Observation:
 class SimEnv:
     """One robosuite task, optionally with a camera; the other tasks' environments have the same methods."""
 
-    def __init__(self, task: str, camera: CameraConfig | None = None) -> None:
+    def __init__(self, task: str, camera: CameraConfig | None = None, asset: Path | str | None = None) -> None:
+        """asset: MJCF of an object in the cube's place, for Lift only. Raises ValueError for another task."""
         self.task: Task = get_task(task)
+        if asset is not None and task != "Lift":
+            raise ValueError(f"asset is {str(asset)!r} for task {task}; expected task Lift, which alone takes one")
         self.camera_config = camera
         self._camera: Camera | None = None
         robosuite = _import_robosuite()
         self.env_kwargs = environment_arguments(self.task.robots)
         self.version: str = robosuite.__version__
-        self._env = robosuite.make(self.task.env_name, **self.env_kwargs)
+        if asset is None:
+            self._env = robosuite.make(self.task.env_name, **self.env_kwargs)
+        else:
+            from sim.lift_asset import LiftAsset  # imports robosuite, which takes a while
+
+            self._env = LiftAsset(asset=asset, **self.env_kwargs)
         self._step = 0
 
     def reset(self, seed: int) -> Observation:

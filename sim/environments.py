@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from numpy.typing import ArrayLike
@@ -28,10 +29,13 @@ class Environment(Protocol):
     def close(self) -> None: ...
 
 
-def make_env(task: str, camera: CameraConfig | None = None) -> Environment:
-    """The environment of the task of that name. Raises ValueError naming the tasks there are."""
-    if get_task(task).simulator == "robosuite":
-        return SimEnv(task, camera)
+def make_env(task: str, camera: CameraConfig | None = None, asset: Path | str | None = None) -> Environment:
+    """The environment of the task of that name; asset: MJCF of the object to lift instead of the cube.
+
+    Raises ValueError naming the tasks there are, or that take an asset.
+    """
+    if get_task(task).simulator == "robosuite" or asset is not None:
+        return SimEnv(task, camera, asset)
     from sim.pusht import PushTEnv  # pygame and its kin take a while to import
 
     return PushTEnv(task, camera)
