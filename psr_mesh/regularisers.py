@@ -60,4 +60,5 @@ def convexity(normals: Tensor) -> Tensor:
     left, right, above, below = coarse[:, :, :-1], coarse[:, :, 1:], coarse[:, :-1], coarse[:, 1:]
     across = torch.linalg.cross(left, right)[..., 1]
     down = -torch.linalg.cross(below, above)[..., 0]
-    return -(across.mean() + down.mean())
+    bulge: Tensor = across.mean() + down.mean()
+    return -bulge

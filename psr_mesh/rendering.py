@@ -13,7 +13,7 @@ from psr_mesh.cameras import Rays
 from psr_mesh.volume import Field
 
 LONGEST = 2 * math.sqrt(3)  # way through the cube
-TOLERANCE = 0.01  # half of it takes 1 / LONGEST of 0.005 for empty, and stops where 0.005 of the light is left
+TOLERANCE = 0.01  # half of it for what is taken for empty, half for the light left where a ray is followed no further
 
 
 @dataclass(frozen=True)
