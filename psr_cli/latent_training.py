@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from psr_cli.training_command import add_precision_option
 
 if TYPE_CHECKING:
     from psr_core.latent_model_training import LatentModelTraining
@@ -27,22 +27,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add("--lr", type=float, default=5e-4, help="learning rate of the denoiser after the warm-up")
     add("--autoencoder-lr", type=float, default=5e-4, help="... of the autoencoder, which learns worse with 1.5e-3")
     add("--warmup-steps", type=int, default=300)
-    add(
-        "--precision",
-        choices=("auto", "bfloat16", "float32"),
-        default="auto",
-        help="of the arithmetic while learning; auto is bfloat16 where the device computes in it",
-    )
+    add_precision_option(parser)
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
     add("--save-seconds", type=float, default=300.0, help="seconds between two saves")
-
-
-def card_so_far() -> dict[str, Any]:
-    """Command and git revision."""
-    from psr_core.files import git_revision
-
-    return {"command": shlex.join(["psr", *sys.argv[1:]]), "git_revision": git_revision()}
 
 
 def train_model(args: argparse.Namespace, training: LatentModelTraining) -> int:

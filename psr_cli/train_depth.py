@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from psr_cli.latent_training import add_training_options, card_so_far, integers, train_model
+from psr_cli.latent_training import add_training_options, integers, train_model
+from psr_cli.training_command import card_so_far
 
 
 def add_parser(subjects: Any) -> None:

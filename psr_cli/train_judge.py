@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from psr_cli.latent_training import card_so_far
+from psr_cli.training_command import add_precision_option, card_so_far, run_to_end
 
 
 def add_parser(subjects: Any) -> None:
@@ -35,12 +35,7 @@ def add_parser(subjects: Any) -> None:
     add("--batch-size", type=int, default=64, help="pictures a step, each told from the others")
     add("--lr", type=float, default=1e-3, help="learning rate after the warm-up")
     add("--warmup-steps", type=int, default=100)
-    add(
-        "--precision",
-        choices=("auto", "bfloat16", "float32"),
-        default="auto",
-        help="of the arithmetic while learning; auto is bfloat16 where the device computes in it",
-    )
+    add_precision_option(judge)
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
     add("--threads", type=int, default=None, help="torch threads (default: torch's own)")
@@ -50,7 +45,6 @@ def add_parser(subjects: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
-    from psr_cli.stop_request import StopRequest
     from psr_core.devices import precision_on, set_threads, torch_device
     from psr_core.files import file_sha256
     from psr_core.image_folder import INDEX
@@ -80,14 +74,7 @@ def run(args: argparse.Namespace) -> int:
     data = {"folder": args.data.name, "index_sha256": file_sha256(args.data / INDEX), "images": len(images)}
     card = {**card_so_far(), "data": {**data, "held_out": len(judged)}}
     training = TrainingRun(trainer, args.out, card, keep, resume=args.resume)
-    stop = StopRequest()
-    finished = training.train(
-        should_stop=stop.requested,
-        report=lambda line: print(line, flush=True),
-        save_seconds=args.save_seconds,
-    )
-    if not finished:
-        print(f"stopped and saved at step {trainer.step}; the same command with --resume continues")
+    if not run_to_end(training, args.save_seconds):
         return 130
     print(f"saved {args.out / CLIP}")
     return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
+
+from psr_cli.training_command import card_so_far, run_to_end
 
 
 def add_parser(subjects: Any) -> None:
@@ -66,9 +66,7 @@ def add_parser(subjects: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains; 0 when it came to the end, 130 when it was stopped and can be resumed."""
-    from psr_cli.stop_request import StopRequest
     from psr_core.devices import torch_device
-    from psr_core.files import git_revision
     from psr_policy.checkpoint import load_policy
     from psr_policy.train import Trainer
     from psr_policy.training_data import load_training_data
@@ -86,20 +84,9 @@ def run(args: argparse.Namespace) -> int:
         f"{len(trainer.train_data.index)} windows to train on, {data.card['valid_episodes']} episodes held out",
         flush=True,
     )
-    card = {
-        "command": shlex.join(["psr", *sys.argv[1:]]),
-        "data": {**data.card, **origin},
-        "git_revision": git_revision(),
-    }
+    card = {**card_so_far(), "data": {**data.card, **origin}}
     training = policy_run(trainer, args.out, card, resume=args.resume, save_dtype=args.save_dtype)
-    stop = StopRequest()
-    finished = training.train(
-        should_stop=stop.requested,
-        report=lambda line: print(line, flush=True),
-        save_seconds=args.save_seconds,
-    )
-    if not finished:
-        print(f"stopped and saved at step {trainer.step}; the same command with --resume continues")
+    if not run_to_end(training, args.save_seconds):
         return 130
     print(f"saved {load_policy(args.out).checkpoint_id} in {args.out}")
     return 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from psr_cli.training_command import add_precision_option, card_so_far, run_to_end
 
 if TYPE_CHECKING:
     from psr_perception.pose.network import PoseConfig
@@ -47,12 +47,7 @@ def add_parser(subjects: Any) -> None:
     pose.add_argument("--noises", type=int, default=256, help="noised rotations of each image")
     pose.add_argument("--lr", type=float, default=3e-4, help="learning rate after the warm-up")
     pose.add_argument("--warmup-steps", type=int, default=500)
-    pose.add_argument(
-        "--precision",
-        choices=("auto", "bfloat16", "float32"),
-        default="auto",
-        help="of the arithmetic while learning; auto is bfloat16 where the device computes in it",
-    )
+    add_precision_option(pose)
     pose.add_argument("--seed", type=int, default=0)
     pose.add_argument("--device", default="cpu", help="torch device: cpu, cuda, cuda:1")
     pose.add_argument("--threads", type=int, default=None, help="torch threads (default: torch's own)")
@@ -65,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from psr_cli.graph import suite_root
-    from psr_cli.stop_request import StopRequest
     from psr_core.devices import precision_on, set_threads, torch_device
-    from psr_core.files import git_revision
     from psr_core.training_run import TrainingRun
     from psr_eval.pose_samples import RenderedImages, mean_error
     from psr_perception.pose.checkpoint import load_pose_network, save_pose_network
@@ -91,20 +84,9 @@ def run(args: argparse.Namespace) -> int:
         metrics = {**card["metrics"], "sampling_error_degrees": round(error, 4)}
         save_pose_network(out, trainer.averaged, {**card, "metrics": metrics}, torch.float16)
 
-    card = {
-        "command": shlex.join(["psr", *sys.argv[1:]]),
-        "data": {**pictures.identity, "rendered": "psr_perception.pose.raycaster"},
-        "git_revision": git_revision(),
-    }
+    card = {**card_so_far(), "data": {**pictures.identity, "rendered": "psr_perception.pose.raycaster"}}
     training = TrainingRun(trainer, args.out, card, keep, resume=args.resume)
-    stop = StopRequest()
-    finished = training.train(
-        should_stop=stop.requested,
-        report=lambda line: print(line, flush=True),
-        save_seconds=args.save_seconds,
-    )
-    if not finished:
-        print(f"stopped and saved at step {trainer.step}; the same command with --resume continues")
+    if not run_to_end(training, args.save_seconds):
         return 130
     print(f"saved {load_pose_network(args.out)[1]} in {args.out}")
     return 0

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
-import signal
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from psr_cli.main import main
 from psr_cli.stop_request import StopRequest
 from psr_core.files import file_sha256
 from psr_perception.depth.loading import load_depth_pipeline
+from tests.psr_cli.training_runs import psr_train
 from tests.psr_perception.depth.made_up_rooms import write_rooms
 
 SMALL = (
@@ -28,16 +25,8 @@ def psr(tmp_path, monkeypatch):
     """Runs `psr train depth` in a folder of its own that holds images; returns the exit code."""
     write_rooms(tmp_path / "rgbd", 12)
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(options: str) -> int:
-        words = shlex.split(f"train depth --data rgbd {SMALL} {options}")
-        monkeypatch.setattr(sys, "argv", ["psr", *words])
-        return main(words)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with psr_train(f"depth --data rgbd {SMALL}", monkeypatch) as run:
+        yield run
 
 
 def test_makes_a_folder_that_the_pipeline_loads(psr, tmp_path, capsys):

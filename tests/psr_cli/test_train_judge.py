@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import shlex
-import signal
-import sys
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from psr_cli.main import main
 from psr_cli.stop_request import StopRequest
 from psr_core.files import file_sha256
 from psr_eval.clip_scores import ClipScorer
 from tests.object_pictures import write_objects
+from tests.psr_cli.training_runs import psr_train
 
 SMALL = (
     "--patches 4 --width 16 --layers 1 --text-width 16 --text-layers 1 --features 8 --steps 4 --batch-size 4 "
@@ -29,16 +26,8 @@ def psr(tmp_path, monkeypatch):
     """Runs `psr train judge` in a folder of its own that holds pictures; returns the exit code."""
     write_objects(tmp_path / "objects", 12, 3)
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(options: str) -> int:
-        words = shlex.split(f"train judge --data objects {SMALL} {options}")
-        monkeypatch.setattr(sys, "argv", ["psr", *words])
-        return main(words)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with psr_train(f"judge --data objects {SMALL}", monkeypatch) as run:
+        yield run
 
 
 def test_makes_a_folder_that_scores_images(psr, tmp_path, capsys):

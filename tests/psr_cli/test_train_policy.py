@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from psr_cli.main import main
 from psr_cli.stop_request import StopRequest
 from psr_policy.checkpoint import load_policy, read_description
+from tests.psr_cli.training_runs import psr_train
 from tests.psr_policy.conftest import pusht_arrays, write_demos
 
 SMALL = "--obs-keys object,robot0_eef_pos --steps 6 --batch-size 8 --horizon 8 --n-action-steps 4 --warmup-steps 2"
@@ -26,16 +26,8 @@ def psr(tmp_path, monkeypatch):
     """Runs `psr train policy` in a folder of its own that holds demos.hdf5; returns the exit code."""
     write_demos(tmp_path / "demos.hdf5")
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(options: str, network: str = "unet") -> int:
-        words = shlex.split(f"train policy --data demos.hdf5 --out out {NETWORKS[network]} {SMALL} {options}")
-        monkeypatch.setattr(sys, "argv", ["psr", *words])
-        return main(words)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with psr_train(f"policy --data demos.hdf5 --out out {SMALL}", monkeypatch) as run:
+        yield lambda options, network="unet": run(f"{NETWORKS[network]} {options}")
 
 
 @pytest.mark.parametrize("network", ["unet", "transformer"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import sys
 
 import pytest
@@ -17,6 +16,7 @@ from psr_cli.train_pose import SHAPES
 from psr_core.files import file_sha256
 from psr_perception.pose.checkpoint import load_pose_network, read_pose_description
 from psr_perception.pose.solids import SOLIDS
+from tests.psr_cli.training_runs import psr_train
 
 SMALL = (
     "--resolution 8 --channels 8 --blocks 1 --features 8 --hidden 8 --steps 4 --batch-size 4 --noises 2 "
@@ -28,16 +28,8 @@ SMALL = (
 def psr(tmp_path, monkeypatch):
     """Runs `psr train pose` in a folder of its own; returns the exit code."""
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(options: str = "") -> int:
-        words = shlex.split(f"train pose --out out {SMALL} {options}")
-        monkeypatch.setattr(sys, "argv", ["psr", *words])
-        return main(words)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with psr_train(f"pose --out out {SMALL}", monkeypatch) as run:
+        yield run
 
 
 def test_the_default_is_every_solid():

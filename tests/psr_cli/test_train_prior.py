@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import signal
-import sys
 
 import pytest
 import torch
@@ -17,6 +14,7 @@ from psr_cli.stop_request import StopRequest
 from psr_core.distillation.prior_folder import TEXT, open_prior
 from psr_core.files import file_sha256
 from tests.object_pictures import write_objects
+from tests.psr_cli.training_runs import psr_train
 
 SMALL = (
     "--autoencoder-channels 16,16 --autoencoder-steps 3 --crop 8 --unet-channels 16,16 --text-width 16 --text-layers 1 "
@@ -29,16 +27,8 @@ def psr(tmp_path, monkeypatch):
     """Runs `psr train prior` in a folder of its own that holds pictures; returns the exit code."""
     write_objects(tmp_path / "objects", 12, 3)
     monkeypatch.chdir(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def run(options: str) -> int:
-        words = shlex.split(f"train prior --data objects {SMALL} {options}")
-        monkeypatch.setattr(sys, "argv", ["psr", *words])
-        return main(words)
-
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    with psr_train(f"prior --data objects {SMALL}", monkeypatch) as run:
+        yield run
 
 
 def test_makes_a_folder_that_diffusers_and_distillation_load(psr, tmp_path, capsys):
