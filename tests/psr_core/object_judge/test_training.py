@@ -11,6 +11,7 @@ from psr_core.object_judge.training import JudgeTrainer, JudgeTrainSettings, sav
 from psr_core.object_prior.training_pictures import load_pictures
 from psr_core.object_prior.words import captions
 from tests.object_pictures import write_objects
+from tests.resumption import check_resumed_equals_uninterrupted
 
 SHAPE = JudgeShape(patches=4, width=16, layers=1, text_width=16, text_layers=1, features=8)
 
@@ -61,18 +62,7 @@ class TestBatch:
 
 class TestTrainer:
     def test_a_resumed_run_equals_an_uninterrupted_one(self, make_trainer):
-        whole, first, second = (make_trainer() for _ in range(3))
-        for _ in range(4):
-            whole.train_step()
-        for _ in range(2):
-            first.train_step()
-        second.resume(first.state())
-        first.validation_loss()
-        for _ in range(2):
-            second.train_step()
-        for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
-            assert torch.equal(a, b)
-        assert whole.validation_loss() == second.validation_loss()
+        check_resumed_equals_uninterrupted(make_trainer)
 
     def test_it_learns_to_name_the_colours(self, make_trainer, tmp_path):
         """Of the pictures of these tests the colour alone can be seen."""

@@ -12,6 +12,7 @@ from psr_core.object_prior.training_pictures import load_pictures
 from psr_core.object_prior.words import captions, vocabulary, word_tokenizer
 from psr_core.small_networks import parameter_count, small_autoencoder
 from tests.object_pictures import COLOURS, write_objects
+from tests.resumption import check_resumed_equals_uninterrupted
 
 
 @pytest.fixture(scope="module")
@@ -117,18 +118,7 @@ class TestDenoiser:
         assert changed == {"unet", "text_encoder"}
 
     def test_a_resumed_run_equals_an_uninterrupted_one(self, make_trainer):
-        whole, first, second = (make_trainer() for _ in range(3))
-        for _ in range(4):
-            whole.train_step()
-        for _ in range(2):
-            first.train_step()
-        second.resume(first.state())
-        first.validation_loss()
-        for _ in range(2):
-            second.train_step()
-        for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
-            assert torch.equal(a, b)
-        assert whole.validation_loss() == second.validation_loss()
+        check_resumed_equals_uninterrupted(make_trainer)
 
     def test_it_learns(self, make_trainer):
         trainer = make_trainer(steps=60)

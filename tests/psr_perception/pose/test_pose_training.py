@@ -13,6 +13,7 @@ from psr_perception.pose.raycaster import render
 from psr_perception.pose.solids import SOLIDS
 from psr_perception.pose.symsol_folder import SymsolFolder
 from psr_perception.pose.training import PoseTrainer, PoseTrainSettings, RenderedSolids, SymsolPictures
+from tests.resumption import check_resumed_equals_uninterrupted
 
 SMALL = PoseConfig(image_size=16, channels=(8, 16), blocks=(1, 1), features=32, map_channels=8, points=8, hidden=32)
 CPU = torch.device("cpu")
@@ -72,18 +73,7 @@ class TestLoss:
 class TestRuns:
     @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_a_resumed_run_equals_an_uninterrupted_one(self, precision):
-        whole, first, second = (make_trainer(noises=4, precision=precision) for _ in range(3))
-        for _ in range(4):
-            whole.train_step()
-        for _ in range(2):
-            first.train_step()
-        second.resume(first.state())
-        first.validation_loss()
-        for _ in range(2):
-            second.train_step()
-        for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
-            assert torch.equal(a, b)
-        assert whole.validation_loss() == second.validation_loss()
+        check_resumed_equals_uninterrupted(lambda: make_trainer(noises=4, precision=precision))
 
     def test_into_a_folder_gives_a_checkpoint_that_loads(self, tmp_path):
         trainer = make_trainer(steps=2, noises=2)
