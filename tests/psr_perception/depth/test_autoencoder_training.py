@@ -9,6 +9,7 @@ from psr_core.latent_training import AutoencoderSettings, encode, random_crops
 from psr_perception.depth.autoencoder_training import DepthAutoencoderTrainer
 from psr_perception.depth.training_images import load_training_images
 from tests.psr_perception.depth.made_up_rooms import write_rooms
+from tests.resumption import check_resumed_equals_uninterrupted
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +38,7 @@ def test_images_and_depth_maps_come_back_better(make_trainer):
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer):
-    whole, first, second = (make_trainer() for _ in range(3))
-    for _ in range(4):
-        whole.train_step()
-    for _ in range(2):
-        first.train_step()
-    second.resume(first.state())
-    for _ in range(2):
-        second.train_step()
-    for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
-        assert torch.equal(a, b)
+    check_resumed_equals_uninterrupted(make_trainer)
 
 
 def test_coding_has_no_noise_in_it(make_trainer):

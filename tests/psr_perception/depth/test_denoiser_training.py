@@ -9,6 +9,7 @@ import torch
 
 from psr_core.latent_training import LatentTrainSettings
 from psr_perception.depth.denoiser_training import DepthDenoiserTrainer
+from tests.resumption import check_resumed_equals_uninterrupted
 
 
 @pytest.fixture
@@ -46,18 +47,7 @@ def test_it_learns(make_trainer):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, precision):
-    whole, first, second = (make_trainer(precision=precision) for _ in range(3))
-    for _ in range(6):
-        whole.train_step()
-    for _ in range(3):
-        first.train_step()
-    second.resume(first.state())
-    first.validation_loss()
-    for _ in range(3):
-        second.train_step()
-    for a, b in zip(whole.averaged.parameters(), second.averaged.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert whole.validation_loss() == second.validation_loss()
+    check_resumed_equals_uninterrupted(lambda: make_trainer(precision=precision))
 
 
 def test_weights_stay_in_full_precision(make_trainer):
