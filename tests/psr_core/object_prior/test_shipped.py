@@ -1,4 +1,4 @@
-"""The shipped image prior: its card tells the truth, and it draws what it is told."""
+"""The shipped image prior and its judge: their files are those of their cards, and they do what they are told."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from psr_core.distillation.prior_folder import open_prior
 from psr_core.distillation.sampling import sample_ddim
 from psr_core.files import file_sha256
 
-FOLDER = Path(__file__).resolve().parents[3] / "models" / "prior"
+MODELS = Path(__file__).resolve().parents[3] / "models"
 
 
-def test_its_files_are_those_of_its_card():
-    digests = json.loads((FOLDER / "card.json").read_text())["sha256"]
-    assert set(digests) == {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.safetensors")}
+@pytest.mark.parametrize("model", ["prior", "judge"])
+def test_files_are_those_of_the_card(model):
+    folder = MODELS / model
+    digests = json.loads((folder / "card.json").read_text())["sha256"]
+    assert set(digests) == {str(path.relative_to(folder)) for path in folder.rglob("*.safetensors")}
     for name, digest in digests.items():
-        assert file_sha256(FOLDER / name) == digest
+        assert file_sha256(folder / name) == digest
 
 
 @pytest.mark.parametrize(("colour", "channel"), [("red", 0), ("green", 1), ("blue", 2)])
 def test_a_coloured_cube_has_that_colour_before_a_light_background(colour, channel):
-    prior = open_prior(str(FOLDER)).load("cpu")
+    prior = open_prior(str(MODELS / "prior")).load("cpu")
     seeds = torch.arange(4)
     view = View(torch.zeros(4, *prior.shape), prior.prompt(f"a {colour} cube", 4), seeds, torch.zeros_like(seeds))
     with torch.no_grad():
