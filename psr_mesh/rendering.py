@@ -10,7 +10,7 @@ from torch import Tensor
 
 from psr_core.distillation.noise import RAY, addressed_uniforms
 from psr_mesh.cameras import Rays
-from psr_mesh.volume import Field
+from psr_mesh.volume import Renderable
 
 LONGEST = 2 * math.sqrt(3)  # way through the cube
 TOLERANCE = 0.01  # half of it for what is taken for empty, half for the light left where a ray is followed no further
@@ -62,7 +62,7 @@ def ray_offsets(rays: Rays, seed: int, step: int) -> Tensor:
 
 
 def render(
-    field: Field,
+    field: Renderable,
     rays: Rays,
     background: Tensor,
     *,
@@ -131,7 +131,7 @@ def _not_empty(occupied: Tensor, origins: Tensor, directions: Tensor, t: Tensor)
 
 @torch.no_grad()
 def _not_hidden(
-    field: Field, origins: Tensor, directions: Tensor, t: Tensor, length: Tensor, kept: Tensor, least: float
+    field: Renderable, origins: Tensor, directions: Tensor, t: Tensor, length: Tensor, kept: Tensor, least: float
 ) -> Tensor:
     """Which of the kept samples more than `least` of the light reaches."""
     ray, _ = where = kept.nonzero(as_tuple=True)

@@ -27,7 +27,7 @@ class Matter(NamedTuple):
     albedo: Tensor
 
 
-class Field(Protocol):
+class Renderable(Protocol):
     """What a renderer asks of an object in the cube; points are (N, 3)."""
 
     def matter(self, points: Tensor) -> Matter: ...
@@ -43,7 +43,7 @@ class Field(Protocol):
 
 
 class VoxelField:
-    """A Field of logits (CHANNELS, R + 1, R + 1, R + 1) at the vertices, indexed z, y, x, and linear between them."""
+    """A Renderable of logits (CHANNELS, R + 1, R + 1, R + 1) at vertices, indexed z, y, x, and linear between them."""
 
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
