@@ -85,6 +85,7 @@ class AutoencoderTrainer(NetworkTrainer):
         raise NotImplementedError
 
     def batch_loss(self, index: Tensor) -> Tensor:
+        """Absolute error and weighted divergence () of random crops of pictures (B,)."""
         batch = random_crops(self.pictures(index), self.settings.crop)
         batch = batch.to(self.device, memory_format=torch.channels_last)
         with lower_precision(self.device, self.settings.precision):

@@ -54,6 +54,7 @@ class RotationMixture:
         """
 
         def noise(rotations: Tensor, level: Level) -> Tensor:
+            """Of rotations (N, 3, 3) at a level, (N, 3)."""
             variance = self.spread**2 + level.sigma_t**2
             offsets = so3.log(self.centres.to(rotations).mT @ rotations[:, None])  # (N, M, 3)
             angle = torch.linalg.vector_norm(offsets, dim=-1)

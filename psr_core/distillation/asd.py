@@ -32,6 +32,7 @@ class ASD(Method):
         self.require_between("low", 0, 1)
 
     def gradient(self, view: View, step: int) -> Tensor:
+        """The class's formula, as Method.gradient: both predictions are of the same noise."""
         t, eps = self.time(step), self.draw(view, step)
         room = max(0, t - self.prior.levels.at(self.low))
         later = t + int(self.uniform(step) * self.shift * room)

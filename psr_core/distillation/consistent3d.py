@@ -32,6 +32,7 @@ class Consistent3D(Method):
             raise ValueError(f"consistent3d.lead is {self.lead}, expected two rising shares of T between 0 and 1")
 
     def gradient(self, view: View, step: int) -> Tensor:
+        """The class's formula, as Method.gradient: one step of the trajectory, from farther to nearer."""
         levels, nearer = self.prior.levels, self.time(step)
         share = self.lead[0] + self.uniform(step) * (self.lead[1] - self.lead[0])
         farther = min(nearer + levels.at(share), levels.last)

@@ -41,6 +41,7 @@ class ResidualCritic:
         return self._network
 
     def noise(self, x: Tensor, t: int, view: View, camera: Tensor | None) -> Tensor:
+        """As Critic.noise; gradients reach the correction alone."""
         with torch.no_grad():
             base = self.prior.noise(x, t, view.prompt)
         known = x.new_zeros(len(x), self.cameras + 1)  # the last entry says whether there is a camera

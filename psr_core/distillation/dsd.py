@@ -69,6 +69,7 @@ class DSD(Method):
         return self.cache.first_clean(view)
 
     def gradient(self, view: View, step: int) -> Tensor:
+        """The class's formula, as Method.gradient; 0 once t is."""
         t, s = self.pair(step)
         if t == 0:
             return torch.zeros_like(view.x)  # clean: nothing is left to do

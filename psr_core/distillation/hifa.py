@@ -26,6 +26,7 @@ class HiFA(Method):
         self.require_between("image_weight", 0, 1e6)
 
     def gradients(self, view: View, step: int) -> Gradients:
+        """As Method.gradients: that of x, and that of the image where the view has one."""
         t, eps = self.time(step), self.draw(view, step)
         level, x = self.level(t), self.noised(view.x, eps, t)
         said = self.predict(x, t, view)

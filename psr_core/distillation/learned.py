@@ -29,6 +29,7 @@ class VectorNet(nn.Module):
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, log_ratio: Tensor, extra: Tensor) -> Tensor:
+        """The noise (B, D) of x (B, D) at levels of log_ratio (B,), told extra numbers (B, E)."""
         angles = log_ratio[:, None] * (0.25 * 1.5 ** torch.arange(_FREQUENCIES, device=x.device, dtype=x.dtype))
         h = self.enter(torch.cat([x, angles.sin(), angles.cos(), extra], 1))
         for block in self.blocks:
@@ -100,6 +101,7 @@ class PriorTrainer(NetworkTrainer):
         super().__init__(settings, network, copy.deepcopy(network), len(samples), samples.device)
 
     def batch_loss(self, index: Tensor) -> Tensor:
+        """The error () of the noise predicted of samples (B,) at random levels."""
         x = self.samples[index.to(self.device)]
         low, high = (math.log(self.levels.ratio(t)) for t in (1, self.levels.last))
         ratio = torch.empty(len(x), device=self.device).uniform_(low, high).exp()

@@ -56,6 +56,7 @@ class LoraCritic:
         return self._change
 
     def noise(self, x: Tensor, t: int, view: View, camera: Tensor | None) -> Tensor:
+        """As Critic.noise: the prior's own, by the changed matrices, the camera added to the text."""
         self.prior.guided += len(x)
         self.prior.model += len(x)
         known = x.new_zeros(len(x), self.cameras + 1)  # the last entry says whether there is a camera

@@ -34,6 +34,7 @@ class NFSD(Method):
             raise ValueError("nfsd: prompt negative is missing, expected the condition to move away from")
 
     def gradient(self, view: View, step: int) -> Tensor:
+        """As Method.gradient: what the domain wants, and the condition's pull times the guidance."""
         t, negative = self.time(step), view.prompt.negative
         x = self.noised(view.x, self.draw(view, step), t)
         conditions = [self.prior.unconditional(x, view.prompt), view.prompt.positive]

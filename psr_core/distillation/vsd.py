@@ -47,6 +47,7 @@ class VSD(Method):
             raise ValueError(f"view camera has {given} numbers, expected {self.cameras} ({self.name}.cameras)")
 
     def gradient(self, view: View, step: int) -> Tensor:
+        """The class's formula, as Method.gradient; then the critic learns."""
         t = self.time(step)
         x = self.noised(view.x, self.draw(view, step), t)
         with torch.no_grad():

@@ -112,6 +112,7 @@ class PriorDenoiserTrainer(DenoiserTrainer):
         super().__init__(settings, network, count, held_out, noise_scheduler().alphas_cumprod)
 
     def loss(self, model: nn.Module, index: Tensor, judged: bool) -> Tensor:
+        """Mean squared error () of the noise, each picture told one of its texts or none."""
         source = self.judged if judged else self.learned
         tokens = self.random_tokens(source, index).to(self.device)
         made = self.noised(source.latents[index])
@@ -158,6 +159,7 @@ class PriorTraining(LatentModelTraining):
         return PictureAutoencoderTrainer(channels, settings, self.images, self.judged, self.device)
 
     def denoiser_trainer(self, vae: AutoencoderKL, settings: LatentTrainSettings) -> PriorDenoiserTrainer:
+        """Codes all pictures, then as LatentModelTraining.denoiser_trainer."""
         coded, judged = (code_all(vae, each.colours, len(each), settings) for each in (self.images, self.judged))
         scale = scale_latents(vae, coded)
         seed_all(settings.seed, INIT, 0)
