@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from psr_eval.clip_scores import ClipScorer
     from psr_eval.distillation_2d import Job, Setting
 
-GROUPS = ("methods", "ladder", "inversion_steps")
+GROUPS = ("methods", "tuning", "ladder", "inversion_steps")
 METHODS = ("ddim", "ddpm", "sds", "asd", "hifa", "nfsd", "vsd", "esd", "consistent3d", "sdi", "dsd", "msd")
 PROMPTS = ("a mug", "a wooden chair", "a car", "a red teapot", "a house", "a lamp")
 PICTURES = ("latent", "pixels", "mlp")
@@ -44,6 +44,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--rows", nargs="+", choices=GROUPS, default=("methods",), help="which groups of rows")
     add("--methods", nargs="+", choices=METHODS, default=METHODS, help="of distillation, and samplers")
     add("--prompts", nargs="+", metavar="TEXT", default=PROMPTS, help="what the pictures should show")
+    add("--bandwidths", action="store_true", help="also bandwidths.png: what MSD draws near a picture of the first prompt")
     add("--seeds", type=int, default=8, help="pictures of each row and prompt, one batch")
     add("--seed", type=int, default=0, help="of the first picture; the others follow")
     add("--calls", type=int, default=200, help="guided predictions of the model, for each picture")
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from psr_eval.distillation_2d_scores import compare
     from psr_eval.image_files import fitted
     from psr_eval.kept import KeptResults
+    from psr_eval.msd_bandwidths import look, write_bandwidths
 
     setting, notes = _setting(args), []
     space = _clip(args, setting.prompts)
@@ -82,6 +84,11 @@ def run(args: argparse.Namespace) -> int:
         )
         progress.end()
         paths = write_report(found, _told(args, setting, aim, references), notes, args.out)
+        if args.bandwidths:
+            progress.say("samples of MSD at several bandwidths")
+            paths.append(args.out / "bandwidths.png")
+            write_bandwidths(look(setting, setting.prompts[0]), setting.prompts[0], paths[-1])
+            progress.end()
     except KeyboardInterrupt:
         print(f"\ninterrupted: {args.out} keeps what was made; the same command goes on", file=sys.stderr)
         return 130

@@ -120,7 +120,7 @@ class Job:
         started = time.perf_counter()
         chosen = {"seeds": self.seeds, "seed": self.first, "picture": shared.picture, "negative": shared.negative}
         trainer = trainer_of(self.row, shared.prior, self.prompt, steps, **chosen)
-        optimizer, rates = trainer.run.optimizer, falling_rates(steps, REACH[shared.picture])
+        optimizer, rates = trainer.run.optimizer, falling_rates(steps, self.row.reach * REACH[shared.picture])
         while trainer.step < steps and not trainer.finished:
             if isinstance(optimizer, torch.optim.Adam):
                 optimizer.param_groups[0]["lr"] = next(rates)
@@ -130,7 +130,7 @@ class Job:
         seconds = time.perf_counter() - started
         calls = trainer.calls()
         each = [calls[name] / self.seeds for name in ("guided", "model")]
-        return Made(*_pixels(x, images), trainer.step, *each, seconds)
+        return Made(*pixels_of(x, images), trainer.step, *each, seconds)
 
     def _sampled(self) -> Made:
         prior, steps = self.setting.prior, self.setting.steps(self.row)
@@ -143,10 +143,10 @@ class Job:
             x = (sample_ddim if self.row.method == DDIM else sample_ddpm)(guided, view, steps, guidance)
             images = prior.decode(x)
         seconds = time.perf_counter() - started
-        return Made(*_pixels(x, images), steps, guided.guided / self.seeds, guided.model / self.seeds, seconds)
+        return Made(*pixels_of(x, images), steps, guided.guided / self.seeds, guided.model / self.seeds, seconds)
 
 
-def _pixels(x: Tensor, images: Tensor) -> tuple[Pixels, list[bool]]:
+def pixels_of(x: Tensor, images: Tensor) -> tuple[Pixels, list[bool]]:
     """Images (B, 3, H, W) as uint8 (B, H, W, 3), and which of them and of their samples are finite."""
     finite = x.isfinite().flatten(1).all(1) & images.isfinite().flatten(1).all(1)
     pixels = (images.float().nan_to_num().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()

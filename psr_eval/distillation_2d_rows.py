@@ -7,7 +7,7 @@ guidance: it has its released options. Rungs of the ladder are those of the thes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -33,7 +33,8 @@ UNNATURAL = "unrealistic, blurry, low quality, out of focus, ugly, low contrast,
 class Row:
     """method: of psr_core.distillation.methods, or a sampler (options: steps, else one a call). options: of the method,
     after those of its released code where `published`. guidance: None for the released code's, 7.5 of a sampler.
-    rate: of plain descent on latents, None for Adam, or for the method's own rate where it has one."""
+    rate: of plain descent on latents, None for Adam, or for the method's own rate where it has one. reach: of Adam, in
+    parts of REACH."""
 
     name: str
     method: str
@@ -41,6 +42,7 @@ class Row:
     published: bool = False
     guidance: float | None = None
     rate: float | None = None
+    reach: float = 1.0
     steering: Steering = Steering()
 
     @property
@@ -55,7 +57,7 @@ class Row:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, as plain values."""
-        same = ("name", "method", "published", "guidance", "rate")
+        same = ("name", "method", "published", "guidance", "rate", "reach")
         plain = {name: getattr(self, name) for name in same}
         return {**plain, "options": plain_options(self.options), "steering": self.steering.to_dict()}
 
@@ -110,8 +112,17 @@ LADDER = (
 INVERSION_STEPS = tuple(
     Row(f"SDI, {n} steps of inversion", "sdi", (("inversion_steps", n),), published=True) for n in (1, 2, 5, 20, 40)
 )
+# The reaches of METHOD_ROWS were chosen among these, on prompts that its tables do not have.
+TUNED = ("SDS", "ASD", "HiFA", "NFSD", "VSD", "ESD", "Consistent3D", "SDI", "DSD, as published", "MSD", "MSD, one call")
+TUNING = tuple(
+    replace(row, name=f"{row.name}, reach {reach:g}", guidance=7.5, reach=reach)
+    for row in METHOD_ROWS
+    if row.name in TUNED
+    for reach in (0.1, 0.3, 1.0)
+)
 GROUPS = {
     "methods": METHOD_ROWS,
+    "tuning": TUNING,
     "ladder": LADDER,
     "inversion_steps": (Row("DDIM", DDIM), SDI, *INVERSION_STEPS),
 }

@@ -109,6 +109,8 @@ ROWS = (
     Row("DSD, as published", "dsd", _published("dsd"), start="own"),
     Row("MSD", "msd", _MSD),
     Row("MSD, plain descent", "msd", _MSD, rate=1.0),
+    Row("MSD, plain descent, 2 samples", "msd", (*_MSD, ("samples", 2)), rate=1.0),
+    Row("MSD, plain descent, 4 samples", "msd", (*_MSD, ("samples", 4)), rate=1.0),
     Row("MSD, one call", "msd", (*_MSD, ("sampler", "tweedie"))),
     Row("MSD, paper's sampler", "msd", (*_MSD, ("sampler", "paper"))),
 )
