@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from psr_eval.clip_scores import ClipScorer
     from psr_eval.distillation_2d import Job, Setting
 
-GROUPS = ("methods", "tuning", "ladder", "inversion_steps")
+GROUPS = ("methods", "ladder", "inversion_steps")
 METHODS = ("ddim", "ddpm", "sds", "asd", "hifa", "nfsd", "vsd", "esd", "consistent3d", "sdi", "dsd", "msd")
 PROMPTS = ("a mug", "a wooden chair", "a car", "a red teapot", "a house", "a lamp")
 PICTURES = ("latent", "pixels", "mlp")
@@ -44,11 +45,16 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--rows", nargs="+", choices=GROUPS, default=("methods",), help="which groups of rows")
     add("--methods", nargs="+", choices=METHODS, default=METHODS, help="of distillation, and samplers")
     add("--prompts", nargs="+", metavar="TEXT", default=PROMPTS, help="what the pictures should show")
-    add("--bandwidths", action="store_true", help="also bandwidths.png: what MSD draws near a picture of the first prompt")
+    add(
+        "--bandwidths",
+        action="store_true",
+        help="also bandwidths.png: what MSD draws near a picture of the first prompt",
+    )
     add("--seeds", type=int, default=8, help="pictures of each row and prompt, one batch")
     add("--seed", type=int, default=0, help="of the first picture; the others follow")
     add("--calls", type=int, default=200, help="guided predictions of the model, for each picture")
     add("--picture", choices=PICTURES, default="latent", help="what is optimised")
+    add("--reach", type=float, help="sum of Adam's rates in a run (default: 3 for latents, 10 for pixels, .2 for mlp)")
     add("--negative", metavar="TEXT", help="what no picture should be, for nfsd (default: words of its paper)")
     add("--size", type=int, help="pixels of a side (default: the prior's own)")
     add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
@@ -104,6 +110,8 @@ def _check(args: argparse.Namespace) -> None:
     for name, least in {"seeds": FEWEST_SEEDS, "seed": 0, "calls": 1}.items():
         if getattr(args, name) < least:
             raise ValueError(f"--{name} is {getattr(args, name)}, expected {least} or more")
+    if args.reach is not None and not 0 < args.reach < math.inf:
+        raise ValueError(f"--reach is {args.reach}, expected a number > 0")
     if args.dtype == "float16" and args.device == "cpu":
         raise ValueError("dtype is float16 and device is cpu, where it is slow and overflows; use float32 or bfloat16")
     if args.real is not None and args.clip is None:
@@ -119,7 +127,7 @@ def _setting(args: argparse.Namespace) -> Setting:
     from psr_core.diffusers_folder import modules_sha256
     from psr_core.distillation.prior_folder import TEXT, open_prior
     from psr_eval.distillation_2d import Setting
-    from psr_eval.distillation_2d_rows import UNNATURAL
+    from psr_eval.distillation_2d_rows import REACH, UNNATURAL
 
     for library in (diffusers, transformers):  # their bars of a second or two would only hide ours
         library.utils.logging.set_verbosity_error()
@@ -131,7 +139,8 @@ def _setting(args: argparse.Namespace) -> Setting:
     for text in args.prompts:
         prior.prompt(text, 1, args.negative)
     negative = UNNATURAL if args.negative is None else args.negative
-    same = (args.prompts, args.seeds, args.seed, args.calls, args.picture, negative)
+    reach = REACH[args.picture] if args.reach is None else args.reach
+    same = (args.prompts, args.seeds, args.seed, args.calls, args.picture, negative, reach)
     return Setting(prior, modules_sha256(prior.parts), *same)
 
 
@@ -206,6 +215,7 @@ def _told(args: argparse.Namespace, setting: Setting, aim: list[Path], reference
         "prior": str(args.prior),
         "prior_sha256": setting.weights,
         "size": f"{width} x {height} pixels",
+        "reach": setting.reach,
         "prompt_texts": list(setting.prompts),
         "negative": setting.negative,
         "space": "a CLIP (not measured: no --clip)" if args.clip is None else str(args.clip),

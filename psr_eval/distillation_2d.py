@@ -27,7 +27,7 @@ from psr_core.distillation.pictures import noise_pictures
 from psr_core.distillation.sampling import sample_ddim, sample_ddpm
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_core.files import write_whole
-from psr_eval.distillation_2d_rows import DDIM, REACH, Row, iterations, trainer_of
+from psr_eval.distillation_2d_rows import DDIM, Row, iterations, trainer_of
 from psr_eval.equal_calls import falling_rates
 from psr_eval.image_files import Pixels, read_pixels
 from psr_eval.kept import KeptResults, code_digest
@@ -41,7 +41,7 @@ REFERENCE_SEED = 1_000_000  # first of its seeds, which no row has
 @dataclass(frozen=True, eq=False)
 class Setting:
     """What all jobs share. weights: sha256 of the prior's; seed: of the first picture, the others of `seeds` follow;
-    calls: of the model, for each picture; negative: for NFSD."""
+    calls: of the model, for each picture; negative: for NFSD; reach: sum of Adam's rates."""
 
     prior: StableDiffusionPrior
     weights: str
@@ -51,6 +51,7 @@ class Setting:
     calls: int
     picture: str
     negative: str
+    reach: float
 
     def steps(self, row: Row) -> int:
         """Iterations of a row. Raises ValueError where it cannot be run, before any call of the model."""
@@ -93,6 +94,7 @@ class Job:
             "seeds": self.seeds,
             "calls": shared.calls,
             "picture": shared.picture if self.row.is_distillation else "latent",
+            "reach": shared.reach if self.row.is_distillation else None,
             "negative": shared.negative if self.row.method == "nfsd" else None,
             "code": _code(),
         }
@@ -120,7 +122,7 @@ class Job:
         started = time.perf_counter()
         chosen = {"seeds": self.seeds, "seed": self.first, "picture": shared.picture, "negative": shared.negative}
         trainer = trainer_of(self.row, shared.prior, self.prompt, steps, **chosen)
-        optimizer, rates = trainer.run.optimizer, falling_rates(steps, self.row.reach * REACH[shared.picture])
+        optimizer, rates = trainer.run.optimizer, falling_rates(steps, shared.reach)
         while trainer.step < steps and not trainer.finished:
             if isinstance(optimizer, torch.optim.Adam):
                 optimizer.param_groups[0]["lr"] = next(rates)

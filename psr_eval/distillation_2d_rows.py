@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from psr_core.distillation.picture_training import LEARNING_RATES, PictureSettings, PictureTrainer
+from psr_core.distillation.picture_training import FALLBACK_GUIDANCE, PictureSettings, PictureTrainer
 from psr_core.distillation.prior import Condition
 from psr_core.distillation.schedule import AnnealedTimes
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
@@ -24,7 +24,8 @@ from psr_eval.equal_calls import most_iterations, plain_options
 DDIM, DDPM = "ddim", "ddpm"
 SAMPLERS = (DDIM, DDPM)
 SHARING = ("vsd", "esd")  # methods whose pictures are not independent: they share a critic
-REACH = {kind: 200 * rate for kind, rate in LEARNING_RATES.items()}  # sum of Adam's rates, whatever the iterations
+GUIDANCE = FALLBACK_GUIDANCE  # of every row that is not one of released guidance
+REACH = {"latent": 3.0, "pixels": 10.0, "mlp": 0.2}  # sum of Adam's rates, whatever the iterations
 # What NFSD moves away from, where nothing else is said (Katzir et al. 2024).
 UNNATURAL = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
@@ -33,8 +34,7 @@ UNNATURAL = "unrealistic, blurry, low quality, out of focus, ugly, low contrast,
 class Row:
     """method: of psr_core.distillation.methods, or a sampler (options: steps, else one a call). options: of the method,
     after those of its released code where `published`. guidance: None for the released code's, 7.5 of a sampler.
-    rate: of plain descent on latents, None for Adam, or for the method's own rate where it has one. reach: of Adam, in
-    parts of REACH."""
+    rate: of plain descent on latents, None for Adam, or for the method's own rate where it has one."""
 
     name: str
     method: str
@@ -42,7 +42,6 @@ class Row:
     published: bool = False
     guidance: float | None = None
     rate: float | None = None
-    reach: float = 1.0
     steering: Steering = Steering()
 
     @property
@@ -57,34 +56,45 @@ class Row:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, as plain values."""
-        same = ("name", "method", "published", "guidance", "rate", "reach")
+        same = ("name", "method", "published", "guidance", "rate")
         plain = {name: getattr(self, name) for name in same}
         return {**plain, "options": plain_options(self.options), "steering": self.steering.to_dict()}
 
 
-SDI = Row("SDI", "sdi", published=True)
-SDS = Row("SDS", "sds")
-DSD = Row("DSD", "dsd")
+_WIDE = ("bandwidth", 5.0)  # of MSD at first: at 1 it keeps to the noise that it starts from
+
+
+def _guided(name: str, method: str, *options: tuple[str, Any], **more: Any) -> Row:
+    return Row(name, method, options, guidance=GUIDANCE, **more)
+
+
+SDI = _guided("SDI", "sdi", published=True)
+SDS = _guided("SDS", "sds")
+DSD = _guided("DSD", "dsd")
+SDS_RELEASED = Row("SDS, guidance 101", "sds")
 DIALS = tuple(Steering(k=k, sigma=sigma) for k, sigma in ((0.7, 0.3), (2.0, 0.3), (0.9, 1.0), (1.2, 1.0)))
-STEERED = tuple(Row(f"DSD, k = {dial.k:g}, σ = {dial.sigma:g}", "dsd", steering=dial) for dial in DIALS)
+STEERED = tuple(replace(DSD, name=f"DSD, k = {dial.k:g}, σ = {dial.sigma:g}", steering=dial) for dial in DIALS)
 METHOD_ROWS = (
     Row("DDIM", DDIM),
     Row("DDIM, 10 steps", DDIM, (("steps", 10),)),
     Row("DDPM", DDPM),
     SDS,
-    Row("ASD", "asd"),
-    Row("HiFA", "hifa"),
-    Row("NFSD", "nfsd"),
-    Row("VSD", "vsd"),
-    Row("ESD", "esd"),
-    Row("Consistent3D", "consistent3d"),
+    SDS_RELEASED,
+    _guided("ASD", "asd"),
+    _guided("HiFA", "hifa"),
+    Row("HiFA, guidance 101", "hifa"),
+    _guided("NFSD", "nfsd"),
+    _guided("VSD", "vsd"),
+    _guided("ESD", "esd"),
+    _guided("Consistent3D", "consistent3d"),
+    Row("Consistent3D, guidance 51", "consistent3d"),
     SDI,
     DSD,
-    Row("DSD, grid 50", "dsd", (("grid", 50),)),
-    Row("DSD, as published", "dsd", published=True),
-    Row("MSD", "msd"),
-    Row("MSD, plain descent", "msd", rate=1.0),
-    Row("MSD, one call", "msd", (("sampler", "tweedie"),)),
+    _guided("DSD, grid 50", "dsd", ("grid", 50)),
+    _guided("DSD, as published", "dsd", published=True),
+    _guided("MSD", "msd", _WIDE),
+    _guided("MSD, plain descent", "msd", _WIDE, rate=1.0),
+    _guided("MSD, one call", "msd", _WIDE, ("sampler", "tweedie")),
     *STEERED,
 )
 
@@ -92,14 +102,14 @@ _FALLING = ("times", AnnealedTimes(0.98, 0.25))
 
 
 def _kappa(name: str, kappa: str, **options: Any) -> Row:
-    return Row(name, "sdi", (("kappa", kappa), *options.items()), guidance=7.5)
+    return _guided(name, "sdi", ("kappa", kappa), *options.items())
 
 
 LADDER = (
     Row("DDIM", DDIM),
+    SDS_RELEASED,
     SDS,
-    Row("SDS, guidance 7.5", "sds", guidance=7.5),
-    Row("SDS, t falls", "sds", (_FALLING,), guidance=7.5),
+    _guided("SDS, t falls", "sds", _FALLING),
     _kappa("SDS, t falls, weight s(t)", "random"),
     _kappa("κ fixed", "fixed"),
     _kappa("κ by fixed point", "fixed_point"),
@@ -110,27 +120,18 @@ LADDER = (
     SDI,
 )
 INVERSION_STEPS = tuple(
-    Row(f"SDI, {n} steps of inversion", "sdi", (("inversion_steps", n),), published=True) for n in (1, 2, 5, 20, 40)
-)
-# The reaches of METHOD_ROWS were chosen among these, on prompts that its tables do not have.
-TUNED = ("SDS", "ASD", "HiFA", "NFSD", "VSD", "ESD", "Consistent3D", "SDI", "DSD, as published", "MSD", "MSD, one call")
-TUNING = tuple(
-    replace(row, name=f"{row.name}, reach {reach:g}", guidance=7.5, reach=reach)
-    for row in METHOD_ROWS
-    if row.name in TUNED
-    for reach in (0.1, 0.3, 1.0)
+    _guided(f"SDI, {n} steps of inversion", "sdi", ("inversion_steps", n), published=True) for n in (1, 2, 5, 20, 40)
 )
 GROUPS = {
     "methods": METHOD_ROWS,
-    "tuning": TUNING,
     "ladder": LADDER,
     "inversion_steps": (Row("DDIM", DDIM), SDI, *INVERSION_STEPS),
 }
 # Questions about changes, each with pairs of a row and the one that it is compared with.
 STEERING_CHANGES = tuple((row.name, DSD.name) for row in STEERED)
 LADDER_CHANGES = (
-    ("SDS, guidance 7.5", "SDS"),
-    ("SDS, t falls", "SDS, guidance 7.5"),
+    (SDS.name, SDS_RELEASED.name),
+    ("SDS, t falls", SDS.name),
     ("SDS, t falls, weight s(t)", "SDS, t falls"),
     ("κ fixed", "SDS, t falls, weight s(t)"),
     ("κ by fixed point", "SDS, t falls, weight s(t)"),

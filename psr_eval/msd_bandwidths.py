@@ -16,14 +16,13 @@ from torch import Tensor
 from psr_core.distillation.noise import SAMPLER
 from psr_core.distillation.product import product_sample
 from psr_eval.distillation_2d import Setting, pixels_of
-from psr_eval.distillation_2d_rows import Row, trainer_of
+from psr_eval.distillation_2d_rows import METHOD_ROWS, trainer_of
 from psr_eval.image_files import Pixels
 from psr_eval.toy_figures import write_png
 
-RUN = Row("MSD, plain descent", "msd", rate=1.0)
+RUN = next(row for row in METHOD_ROWS if row.name == "MSD, plain descent")
 SHARES = (0.0, 0.5, 1.0)  # of the run, where it is looked at
 DRAWS = 4
-WIDE = 5.0  # times the first bandwidth: hardly a kernel
 
 
 class Seen(NamedTuple):
@@ -36,13 +35,14 @@ class Seen(NamedTuple):
 
 
 def look(setting: Setting, prompt: str) -> list[Seen]:
-    """Runs MSD with one seed, and draws at each share of SHARES from the product at every bandwidth that it has there,
-    and at a wide one. Raises ValueError as Setting.steps."""
+    """Runs MSD with one seed, and draws at each share of SHARES from the product at every bandwidth that it has there.
+
+    Raises ValueError as Setting.steps."""
     steps = setting.steps(RUN)
     trainer = trainer_of(RUN, setting.prior, prompt, steps, seed=setting.seed, picture="latent")
     method: Any = trainer.run.method
     at = [round(share * (steps - 1)) for share in SHARES]
-    widths = [WIDE * method.bandwidth, *(method.width(step) for step in at)]
+    widths = [method.width(step) for step in at]
     found = []
     for step in at:
         trainer.run.run(step)
@@ -65,27 +65,24 @@ def write_bandwidths(found: list[Seen], prompt: str, path: Path) -> None:
     moment's own bandwidth is framed."""
     widths = list(found[0].draws)
     figure = Figure(figsize=(9.5, 0.75 * len(widths) + 1.2), layout="constrained")
-    grid: Any = figure.subplots(len(widths) + 1, len(found), height_ratios=[1] * (len(widths) + 1))
+    grid: Any = figure.subplots(len(widths) + 1, len(found))
     for column, (seen, share) in enumerate(zip(found, SHARES, strict=True)):
         blank = np.full((seen.picture.shape[0], (DRAWS - 1) * seen.picture.shape[1], 3), 255, np.uint8)
-        for line, strip in enumerate([np.concatenate([seen.picture, blank], axis=1), *map(_strip, seen.draws.values())]):
-            axes = grid[line, column]
-            axes.imshow(strip)
-            axes.set(xticks=[], yticks=[])
-            own = line > 0 and widths[line - 1] == seen.width
-            for side in axes.spines.values():
-                side.set(visible=own, edgecolor="#1f6fd6", linewidth=2)
-            if column == 0:
-                axes.set_ylabel(
-                    f"λ = {widths[line - 1]:.2g}" if line else "picture", rotation=0, ha="right", va="center"
-                )
+        _panel(grid[0, column], np.concatenate([seen.picture, blank], axis=1), False)
         grid[0, column].set_title(f"after {share:.0%} of the run", fontsize=9)
-    figure.suptitle(f"“{prompt}”: {DRAWS} samples of the prior times a Gaussian of width λ about the picture", fontsize=10)
+        for axes, (width, draws) in zip(grid[1:, column], seen.draws.items(), strict=True):
+            _panel(axes, np.concatenate(list(draws), axis=1), width == seen.width)
+    for axes, name in zip(grid[:, 0], ("picture", *(f"λ = {width:.2g}" for width in widths)), strict=True):
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.suptitle(f"“{prompt}”: samples of the prior times a Gaussian of width λ about the picture", fontsize=10)
     write_png(figure, path)
 
 
-def _strip(draws: Pixels) -> Pixels:
-    return np.concatenate(list(draws), axis=1)
+def _panel(axes: Any, strip: Pixels, framed: bool) -> None:
+    axes.imshow(strip)
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set(visible=framed, edgecolor="#1f6fd6", linewidth=2)
 
 
 def _decoded(setting: Setting, x: Tensor) -> Pixels:

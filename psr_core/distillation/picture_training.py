@@ -23,7 +23,7 @@ from psr_core.distillation.stable_diffusion import StableDiffusionPrior, require
 from psr_core.steering import Steering
 from psr_core.training import require_least
 
-LEARNING_RATES = {"latent": 0.05, "pixels": 0.05, "mlp": 0.001}  # Adam's, for each kind of picture
+LEARNING_RATES = {"latent": 0.01, "pixels": 0.05, "mlp": 0.001}  # Adam's, for each kind of picture
 FALLBACK_GUIDANCE = 7.5  # of a method without a released code
 OWN_FIELDS = ("guidance", "seed", "critic", "cameras")
 

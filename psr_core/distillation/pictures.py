@@ -15,6 +15,7 @@ from psr_core.distillation.noise import PICTURE, addressed_normal
 from psr_core.distillation.prior import Prior
 
 _EDGE = 1e-3  # pixels start at least so far from 0 and 1, where the sigmoid has no slope
+START = 0.1  # standard deviation of the noise that pictures start as: of 1, high frequencies stay to the end
 
 
 class Picture(Protocol):
@@ -113,5 +114,5 @@ class PictureScene:
 
 
 def noise_pictures(shape: tuple[int, ...], seeds: Tensor) -> Tensor:
-    """Standard normal noise (B, *shape) to start from, a row for each seed."""
-    return addressed_normal(torch.empty(len(seeds), *shape, device=seeds.device), 0, seeds, PICTURE)
+    """A little noise (B, *shape) to start from, a row for each seed."""
+    return START * addressed_normal(torch.empty(len(seeds), *shape, device=seeds.device), 0, seeds, PICTURE)

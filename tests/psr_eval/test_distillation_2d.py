@@ -22,7 +22,7 @@ ROWS = {row.name: row for row in METHOD_ROWS}
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     prior = open_prior(tiny_text_to_image(tmp_path_factory.mktemp("sd"))).load()
-    return Setting(prior, "digest", ("a cat", "a dog"), 3, 0, 20, "latent", "a blur")
+    return Setting(prior, "digest", ("a cat", "a dog"), 3, 0, 20, "latent", "a blur", 3.0)
 
 
 def job(setting, name="DSD", first=0, seeds=3):
@@ -45,7 +45,7 @@ def test_a_picture_follows_from_its_seed_alone(setting, name):
 
 
 def test_dsd_with_as_many_steps_as_its_grid_has_is_ddim_of_the_same_noise(setting):
-    ten = Setting(setting.prior, "digest", ("a cat",), 2, 0, 27, "latent", "")
+    ten = Setting(setting.prior, "digest", ("a cat",), 2, 0, 27, "latent", "", 3.0)
     grid = Job(ten, Row("DSD", "dsd"), "a cat", 0, 2)
     assert ten.steps(grid.row) == 10
     ddim = Job(ten, ROWS["DDIM, 10 steps"], "a cat", 0, 2)
