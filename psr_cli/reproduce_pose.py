@@ -12,6 +12,7 @@ from psr_cli.progress import Progress
 from psr_cli.train_pose import SHAPES
 
 if TYPE_CHECKING:
+    from psr_eval.pose_images import SolidImages
     from psr_eval.pose_samples import PoseSampling
 
 DESCRIPTION = """Samples the rotations of the same rendered images from the same noise under every setting, measures
@@ -30,6 +31,12 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add = parser.add_argument
     add("--checkpoint", type=Path, required=True, metavar="DIR", help="network of `psr train pose`")
     add("--shapes", nargs="+", default=list(SHAPES), metavar="SHAPE", help="solids (default: SYMSOL's five)")
+    add(
+        "--symsol",
+        type=Path,
+        metavar="DIR",
+        help="test images of symsol_dataset.zip, unpacked (default: rendered ones)",
+    )
     add("--images", type=int, default=5000, metavar="N", help="of all shapes together (default: %(default)s)")
     add("--samples", type=int, default=1, metavar="N", help="of each image (default: 1, as the reference)")
     add("--rows", type=Path, metavar="FILE", help="settings to compare (default: config/reproduce/pose.yaml)")
@@ -75,15 +82,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sampling(args: argparse.Namespace) -> PoseSampling:
-    from psr_cli.graph import suite_root
     from psr_core.devices import torch_device
-    from psr_eval.pose_samples import PoseSampling, RenderedImages
+    from psr_eval.pose_samples import PoseSampling
     from psr_perception.pose.checkpoint import load_pose_network, read_pose_description
 
-    data = RenderedImages(args.shapes, args.images, suite_root() / "config" / "symmetries")
+    data = _images(args)
     network, _ = load_pose_network(args.checkpoint, torch_device(args.device))
     facts = {"weights_sha256": read_pose_description(args.checkpoint)["card"]["sha256"]}
     return PoseSampling(network, data, args.samples, args.seed, args.batch_size, facts)
+
+
+def _images(args: argparse.Namespace) -> SolidImages:
+    from psr_cli.graph import suite_root
+    from psr_eval.pose_images import RenderedImages, SymsolImages, check_shapes
+    from psr_perception.pose.symsol_folder import open_symsol_folder
+
+    symmetries = suite_root() / "config" / "symmetries"
+    if args.symsol is None:
+        return RenderedImages(args.shapes, args.images, symmetries)
+    check_shapes(args.shapes)
+    folder = open_symsol_folder(args.symsol, "test", tuple(args.shapes))
+    return SymsolImages(folder, args.shapes, args.images, symmetries)
 
 
 def _sample(sampling: PoseSampling, row: Any, number: int) -> Any:

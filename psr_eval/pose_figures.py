@@ -16,8 +16,8 @@ from torch import Tensor
 
 from psr_core import so3
 from psr_eval.pose_comparison import Comparison, Result
+from psr_eval.pose_images import SolidImages
 from psr_eval.pose_rows import Row, stock_row
-from psr_eval.pose_samples import RenderedImages
 from psr_perception.pose.symmetry import Symmetry
 
 TURNS = 180  # of a continuous symmetry, drawn as so many rotations
@@ -73,7 +73,7 @@ def _lines(axes: Any, found: Sequence[Result], comparison: Comparison) -> None:
 
 
 def spheres(
-    data: RenderedImages, numbers: Sequence[int], rows: Sequence[Row], sample: Callable[[Row, int], Tensor], size: int
+    data: SolidImages, numbers: Sequence[int], rows: Sequence[Row], sample: Callable[[Row, int], Tensor], size: int
 ) -> bytes:
     """PNG: a line for each image, with its picture and the samples of each row on the sphere, as figure 1.5 has them.
 

@@ -21,73 +21,14 @@ from psr_core import so3
 from psr_core.seeds import noise_generator
 from psr_core.so3_diffusion import sample_so3
 from psr_eval.kept import KeptResults
+from psr_eval.pose_images import SolidImages
 from psr_eval.pose_rows import Row
 from psr_perception.pose.network import Features, PoseNetwork
-from psr_perception.pose.raycaster import render
-from psr_perception.pose.solids import SOLIDS
-from psr_perception.pose.symmetry import Symmetry, load_symmetry
 
-SAMPLES, ROTATION = 0, 1  # what the noise of an address (seed, image number) is for
-DATA_SEED = 20_210_611  # of the images' rotations, whatever the seed of the samples
+SAMPLES = 0  # what the noise of an address (seed, image number) is for
 DIGITS = 5  # of an error in degrees: float32 rotations carry no more
 
 Array = NDArray[Any]
-
-
-class RenderedImages:
-    """Rendered solids in known rotations. Image i shows solid i // 2 modulo their number (so that even and odd images
-    show the same), always in the same rotation.
-
-    names: of solids. count: images there are, from number `first` on. symmetries: folder with <name>.yaml for each.
-    No training draws from these addresses. Raises ValueError for an unknown solid, none, or fewer than two images;
-    OSError without a solid's file.
-    """
-
-    def __init__(self, names: Sequence[str], count: int, symmetries: Path, first: int = 0) -> None:
-        check_shapes(names)
-        if count < 2:
-            raise ValueError(f"images is {count}, expected 2 or more: one for each half")
-        self.names, self.count, self.first = list(names), count, first
-        self._symmetries = {name: load_symmetry(symmetries / f"{name}.yaml") for name in names}
-        self.identity: dict[str, Any] = {"shapes": self.names, "data_seed": DATA_SEED, "first": first}
-
-    @property
-    def shapes(self) -> list[str]:
-        """Which solid each image shows."""
-        return [self.shape(number) for number in range(self.count)]
-
-    def shape(self, number: int) -> str:
-        """Which solid an image shows."""
-        return self.names[number // 2 % len(self.names)]
-
-    def symmetry(self, number: int) -> Symmetry:
-        """Of the solid in an image."""
-        return self._symmetries[self.shape(number)]
-
-    def rotations(self, numbers: Sequence[int]) -> Tensor:
-        """The true rotations (B, 3, 3) float32."""
-        generators = [noise_generator(DATA_SEED, self.first + number, ROTATION) for number in numbers]
-        return so3.random_rotations((len(numbers),), generators)
-
-    def images(self, numbers: Sequence[int], size: int, device: torch.device | str = "cpu") -> Tensor:
-        """Grey pictures (B, size, size) float32 in [0, 1], rendered on the device."""
-        pictures = torch.empty(len(numbers), size, size, device=device)
-        for shape, places in self._by_shape(numbers):
-            rotations = self.rotations([numbers[place] for place in places]).to(device)
-            pictures[places] = render(SOLIDS[shape], rotations, size)
-        return pictures
-
-    def errors(self, numbers: Sequence[int], rotations: Tensor) -> Tensor:
-        """How far samples (B, n, 3, 3) are from the truth, modulo symmetry, degrees (B, n)."""
-        errors = rotations.new_empty(rotations.shape[:2])
-        for shape, places in self._by_shape(numbers):
-            truth = self.rotations([numbers[place] for place in places]).to(rotations)[:, None]
-            errors[places] = self._symmetries[shape].distance(truth, rotations[places])
-        return errors.rad2deg()
-
-    def _by_shape(self, numbers: Sequence[int]) -> list[tuple[str, list[int]]]:
-        places = {name: [i for i, number in enumerate(numbers) if self.shape(number) == name] for name in self.names}
-        return [(name, found) for name, found in places.items() if found]
 
 
 class PoseSampling:
@@ -99,7 +40,7 @@ class PoseSampling:
     def __init__(
         self,
         network: PoseNetwork,
-        data: RenderedImages,
+        data: SolidImages,
         samples: int = 1,
         seed: int = 0,
         batch: int = 250,
@@ -168,15 +109,7 @@ def measure(
     return {row: np.concatenate([np.array(kept.get(_key(row, batch))) for batch in batches]) for row in rows}
 
 
-def check_shapes(names: Sequence[str]) -> None:
-    """Raises ValueError unless these are solids, one or more, each once."""
-    if unknown := [name for name in names if name not in SOLIDS]:
-        raise ValueError(f"shapes has {', '.join(map(repr, unknown))}, expected some of: {', '.join(SOLIDS)}")
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"shapes is {', '.join(names)!r}, expected one or more, each once")
-
-
-def mean_error(network: PoseNetwork, data: RenderedImages, steps: int = 50, samples: int = 4) -> float:
+def mean_error(network: PoseNetwork, data: SolidImages, steps: int = 50, samples: int = 4) -> float:
     """Mean error of score sampling in degrees: how good a network is so far."""
     sampling, row = PoseSampling(network, data, samples, batch=25), Row(steps)
     errors = [sampling.errors(row, batch, sampling.encode(batch)) for batch in sampling.batches()]

@@ -16,8 +16,8 @@ from torch import Tensor
 from psr_core import so3
 from psr_core.seeds import noise_generator
 from psr_eval.kept import KeptResults
+from psr_eval.pose_images import DATA_SEED, check_shapes
 from psr_eval.pose_jumps import Moves, moves
-from psr_eval.pose_samples import DATA_SEED, check_shapes
 from psr_eval.pose_turning_rows import Row
 from psr_perception.pose.estimator import PoseEstimator
 from psr_perception.pose.network import PoseNetwork

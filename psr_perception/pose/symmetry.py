@@ -196,8 +196,9 @@ def _generator(place: str, content: Any) -> Tensor:
             raise ValueError(f"{place}.order is {order!r}, expected an integer from 2 to {LARGEST_ORDER}")
         return so3.exp(2 * math.pi / order * _axis(f"{place}.axis", content["axis"]))
     try:
-        matrix = torch.tensor(content["matrix"], dtype=torch.float64)
-        nearest = so3.project(matrix.reshape(3, 3))
+        rows = [torch.tensor(row, dtype=torch.float64).reshape(3) for row in content["matrix"]]
+        matrix = torch.stack(rows).reshape(3, 3)
+        nearest = so3.project(matrix)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{place}.matrix is {content['matrix']!r}, expected 3 rows of 3 numbers") from None
     if not float((nearest - matrix).abs().max()) < SAME:

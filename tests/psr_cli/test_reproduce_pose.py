@@ -12,6 +12,7 @@ from psr_cli.main import main
 from psr_perception.pose.checkpoint import save_pose_network
 from psr_perception.pose.network import PoseConfig, PoseNetwork
 from tests.interruption import interrupt_after
+from tests.psr_perception.pose.symsol_copy import write_symsol
 
 ROWS = """
 rows:
@@ -51,6 +52,13 @@ def test_writes_the_tables_and_the_pictures(reproduce, tmp_path, capsys):
         assert (tmp_path / "out" / name).stat().st_size > 10_000
 
 
+def test_measures_on_a_copy_of_symsol(reproduce, tmp_path):
+    write_symsol(tmp_path / "symsol")
+    assert reproduce("--symsol symsol") == 0
+    settings = json.loads((tmp_path / "out" / "table.json").read_text())["settings"]
+    assert "symsol_sha256" in settings and "data_seed" not in settings
+
+
 def test_goes_on_where_it_was_interrupted_and_ends_with_the_same_table(reproduce, tmp_path, monkeypatch, capsys):
     (tmp_path / "rows.yaml").write_text("rows: [{steps: 2}, {steps: 1}]")
     with monkeypatch.context() as patch:
@@ -71,6 +79,10 @@ def test_goes_on_where_it_was_interrupted_and_ends_with_the_same_table(reproduce
         ("--rows none.yaml", "settings none.yaml do not exist; give a YAML file like config/reproduce/pose.yaml"),
         ("--checkpoint nowhere", "no pose folder at nowhere"),
         ("--shapes ball", "shapes has 'ball', expected some of: tetrahedron"),
+        (
+            "--symsol nowhere",
+            "nowhere/test/rotations.npz is missing; expected symsol_dataset.zip unpacked into nowhere",
+        ),
         ("--images 1", "images is 1, expected 2 or more"),
         ("--samples 0", "samples is 0, expected 1 or more"),
         ("--batch-size 0", "batch is 0, expected 1 or more"),

@@ -17,6 +17,7 @@ from psr_core.files import file_sha256
 from psr_perception.pose.checkpoint import load_pose_network, read_pose_description
 from psr_perception.pose.solids import SOLIDS
 from tests.psr_cli.training_runs import psr_train
+from tests.psr_perception.pose.symsol_copy import write_symsol
 
 SMALL = (
     "--resolution 8 --channels 8 --blocks 1 --features 8 --hidden 8 --steps 4 --batch-size 4 --noises 2 "
@@ -78,6 +79,16 @@ def test_stops_when_asked_and_resumes_to_the_same_weights(psr, monkeypatch, tmp_
     assert (tmp_path / "out" / "pose.safetensors").read_bytes() == whole
 
 
+def test_learns_from_a_copy_of_symsol(psr, tmp_path, capsys):
+    write_symsol(tmp_path / "symsol")
+    assert psr("--symsol symsol") == 0
+    card = read_pose_description("out")["card"]
+    assert card["data"] == {"symsol": ["cone", "cube"], "images": 8}
+    assert card["metrics"]["sampling_error_degrees"] == pytest.approx(65, abs=25)  # chance, by 8 images
+    assert psr("--resume") == 2  # rendered pictures are another run
+    assert "out" in capsys.readouterr().err
+
+
 def test_the_reference_network_has_its_own_size(psr, monkeypatch):
     asked = {}
     from psr_perception.pose import training
@@ -95,6 +106,11 @@ def test_the_reference_network_has_its_own_size(psr, monkeypatch):
     ("options", "told"),
     [
         ("--shapes cube,ball", "shapes has 'ball', expected some of: tetrahedron"),
+        (
+            "--symsol nowhere",
+            "nowhere/train/rotations.npz is missing; expected symsol_dataset.zip unpacked into nowhere",
+        ),
+        ("--symsol nowhere --shapes ball", "shapes has 'ball', expected some of: tetrahedron"),
         ("--resolution 9", "image_size is 9, expected a multiple of 2"),
         ("--steps 0", "steps is 0"),
         ("--noises 0", "noises is 0"),

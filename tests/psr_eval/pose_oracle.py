@@ -9,7 +9,7 @@ import torch
 from psr_core import so3
 from psr_core.so3_mixtures import RotationMixture
 from psr_core.steering import Steering
-from psr_eval.pose_samples import RenderedImages
+from psr_eval.pose_images import RenderedImages
 from psr_perception.pose.network import PoseConfig
 from psr_perception.pose.symmetry import named_symmetry
 from tests.conftest import ROOT

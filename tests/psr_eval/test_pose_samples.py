@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from psr_core import so3
 from psr_core.steering import Steering
+from psr_eval.pose_images import RenderedImages
 from psr_eval.pose_rows import Row
-from psr_eval.pose_samples import PoseSampling, RenderedImages, mean_error, measure
+from psr_eval.pose_samples import PoseSampling, mean_error, measure
 from psr_perception.pose.checkpoint import load_pose_network, read_pose_description
 from psr_perception.pose.network import PoseConfig, PoseNetwork
-from psr_perception.pose.raycaster import render
-from psr_perception.pose.solids import SOLIDS
 from tests.psr_eval.pose_oracle import SYMMETRIES, Oracle, psr, telling
 
 MODEL = SYMMETRIES.parents[1] / "models" / "pose"
@@ -27,48 +25,6 @@ EIGHT, SHARP = Row(8), Row(8, 1.0, psr(cap=True))
 
 def sampling(data=None, **fields):
     return PoseSampling(Oracle(SPREAD), data or telling(), **fields)
-
-
-class TestImages:
-    DATA = RenderedImages(["cube", "cone"], 8, SYMMETRIES)
-
-    def test_even_and_odd_ones_show_the_same_solids(self):
-        shapes = self.DATA.shapes
-        assert shapes == ["cube", "cube", "cone", "cone"] * 2
-        assert sorted(shapes[0::2]) == sorted(shapes[1::2])
-
-    def test_show_their_solid_in_their_rotation(self):
-        pictures, rotations = self.DATA.images([1, 6], 16), self.DATA.rotations([1, 6])
-        for picture, rotation, name in zip(pictures, rotations, ("cube", "cone"), strict=True):
-            torch.testing.assert_close(picture, render(SOLIDS[name], rotation[None], 16)[0])
-
-    def test_are_the_same_whatever_else_is_asked_for_and_differ_from_others(self):
-        assert torch.equal(self.DATA.rotations([3]), self.DATA.rotations([0, 3])[1:])
-        later = RenderedImages(["cube", "cone"], 8, SYMMETRIES, first=100)
-        assert not torch.equal(self.DATA.rotations([3]), later.rotations([3]))
-        assert self.DATA.identity != later.identity
-
-    def test_errors_are_modulo_each_solids_symmetry(self):
-        numbers = [0, 2]
-        truth = self.DATA.rotations(numbers)
-        quarter = so3.exp(torch.tensor([0, 0, math.pi / 2]))  # nothing to a cube, nor to a cone
-        other = so3.exp(torch.tensor([math.pi / 2, 0, 0]))  # nothing to a cube
-        off = so3.exp(torch.tensor([math.radians(2), 0, 0]))
-        found = self.DATA.errors(numbers, torch.stack([truth @ quarter @ off, truth @ other], 1))
-        torch.testing.assert_close(found, torch.tensor([[2.0, 0.0], [2.0, 90.0]]), rtol=1e-4, atol=1e-4)
-
-    @pytest.mark.parametrize(
-        ("names", "count", "told"),
-        [
-            (["ball"], 4, "shapes has 'ball', expected some of: tetrahedron"),
-            ([], 4, "shapes is '', expected one or more"),
-            (["cube", "cube"], 4, "shapes is 'cube, cube', expected one or more, each once"),
-            (["cube"], 1, "images is 1, expected 2 or more"),
-        ],
-    )
-    def test_that_cannot_be_are_refused(self, names, count, told):
-        with pytest.raises(ValueError, match=told):
-            RenderedImages(names, count, SYMMETRIES)
 
 
 class TestSamples:

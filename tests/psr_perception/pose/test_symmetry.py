@@ -163,6 +163,7 @@ class TestFiles:
             ("{name: a, discrete: [{axis: [0, 0, 1], order: 1}]}", "order is 1, expected an integer from 2"),
             ("{name: a, discrete: [{axis: [0, 0, 1], order: 2.5}]}", "order is 2.5"),
             ("{name: a, discrete: [{matrix: [[1, 0], [0, 1]]}]}", "matrix is .* expected 3 rows of 3"),
+            ("{name: a, discrete: [{matrix: [1, 0, 0, 0, 1, 0, 0, 0, 1]}]}", "matrix is .* expected 3 rows of 3"),
             ("{name: a, discrete: [{matrix: [[1,0,0],[0,1,0],[0,0,-1]]}]}", "expected a rotation to within"),
             ("{name: a, discrete: [{matrix: [[1,0,0],[0,.nan,0],[0,0,1]]}]}", "matrix is"),
             ("{name: a, continuous: [[0, 0, 1], [0, 1, 0]]}", "continuous is .* expected one axis"),
