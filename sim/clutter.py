@@ -11,12 +11,12 @@ from robosuite.models.objects import MujocoXMLObject
 
 from sim.assets import COLLISION, Array, asset_files, surface_points
 from sim.drop_test import drop
+from sim.extras import MOST_CLUTTER
 
-MOST = 10  # objects
 CLEARANCES = (0.05, 0.02, 0.005)  # m to everything else but what it stands on; the first that there is room for
 TRIES = 100  # places, for each of them
 EDGE = 0.08  # m from an object's middle to the edge of a table
-REACH = 0.3  # m from the middle of a table, further out than which nothing is put
+REACH = 0.25  # m from the middle of a table, further out than which nothing is put
 ABOVE = 0.001  # m that an object is put above where it will stand
 _ASIDE = 10.0  # m behind the camera, where objects wait that there is no room for
 _STREAM = 0xC1077E2  # keeps these random numbers apart from the scene's, which come from the same seed
@@ -39,8 +39,8 @@ class Clutter:
     """
 
     def __init__(self, folder: Path | str, count: int) -> None:
-        if not 1 <= count <= MOST:
-            raise ValueError(f"clutter_count is {count}, expected 1 to {MOST} objects")
+        if not 1 <= count <= MOST_CLUTTER:
+            raise ValueError(f"clutter_count is {count}, expected 1 to {MOST_CLUTTER} objects")
         self._things = [_lying(mjcf) for mjcf in asset_files(folder)]
         self._count = count
         self.choose(0)
@@ -61,14 +61,16 @@ class Clutter:
             made.append(one)
         return made
 
-    def place(self, model: Any, data: Any, top: Array, size: Array) -> int:
-        """Put them onto a table; returns for how many there was room.
+    def place(self, model: Any, data: Any, middle: Array, size: Array) -> int:
+        """Put them onto a table, or into a bin; returns for how many there was room.
 
-        top (3,): the middle of its surface; size (2,): its sides in m. data: of a scene whose other things are in
+        middle (2,): of the table, in the world; size (2,): its sides in m. data: of a scene whose other things are in
         their places; its kinematics are current afterwards.
         """
         import mujoco
 
+        mujoco.mj_kinematics(model, data)
+        top = np.array([*middle, _surface(model, data, middle)])
         reach = np.minimum(size / 2 - EDGE, REACH)
         placed = sum(self._place(model, data, number, top, reach) for number in range(self._count))
         mujoco.mj_forward(model, data)
@@ -104,9 +106,19 @@ def cluttered(kind: type[Any], clutter: Clutter) -> type[Any]:
             super()._reset_internal()
             arena = self.model.mujoco_arena
             model, data = self.sim.model._model, self.sim.data._data
-            clutter.place(model, data, np.asarray(arena.table_top_abs), arena.table_full_size[:2])
+            clutter.place(model, data, arena.table_top_abs[:2], arena.table_full_size[:2])
 
     return Cluttered
+
+
+def _surface(model: Any, data: Any, place: Array) -> float:
+    """Height in m of the highest fixed box over this place (2,)."""
+    import mujoco
+
+    fixed = (model.body_weldid[model.geom_bodyid] == 0) & (model.geom_type == mujoco.mjtGeom.mjGEOM_BOX)
+    over = np.all(np.abs(data.geom_xpos[:, :2] - place) < model.geom_size[:, :2], axis=1)
+    boxes = fixed & over & (model.geom_group == COLLISION)
+    return float((data.geom_xpos + model.geom_size)[boxes, 2].max())
 
 
 def _near(model: Any, data: Any, body: int, clearance: float) -> bool:

@@ -11,7 +11,7 @@ from sim.tasks import TASKS, Task
 if TYPE_CHECKING:
     from sim.clutter import Clutter
 
-CLUTTER_COUNT = 3
+CLUTTER_COUNT, MOST_CLUTTER = 3, 10
 
 
 @dataclass(frozen=True)
