@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from psr_core.media import write_mp4
 from psr_eval.bag_reader import BagReader, decode
 from psr_eval.episodes import STATE, BagContents, Episode
 
@@ -54,34 +55,6 @@ def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
         return None
     rate = 1 / film.period
     return write_mp4(_frames(film, round(_FINAL_SECONDS * rate)), rate, out)
-
-
-def write_mp4(frames: Iterable[Pixels], rate: float, out: Path) -> Path:
-    """Write frames (H, W, 3) uint8 RGB, of even height and width, `rate` a second, as MP4 (H.264); returns `out`.
-
-    Without frames there is no file. Raises ImportError when imageio-ffmpeg is not installed.
-    """
-    import imageio_ffmpeg
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    writer = None
-    for frame in frames:
-        if writer is None:
-            height, width, _ = frame.shape
-            writer = imageio_ffmpeg.write_frames(
-                str(out),
-                (width, height),
-                fps=rate,
-                codec="libx264",
-                quality=None,
-                macro_block_size=2,
-                output_params=["-crf", "24", "-movflags", "+faststart"],
-            )
-            writer.send(None)
-        writer.send(np.ascontiguousarray(frame))
-    if writer:
-        writer.close()
-    return out
 
 
 def find_film(bag: BagContents) -> Film | None:
