@@ -15,7 +15,7 @@ RAISED = 0.02  # m above the table, of the object's lowest point; a cube has ris
 
 
 class LiftAsset(Lift):
-    """asset: the object's folder, or its MJCF file in robosuite's form. Its place and turn follow from the seed as the cube's do.
+    """asset: the object's folder, or its MJCF. Its place and turn follow from the seed as the cube's do.
 
     Raises what load_asset raises, before anything is made.
     """

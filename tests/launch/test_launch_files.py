@@ -21,7 +21,7 @@ import yaml
 from psr_cli.graph import Plan, load_graph
 
 ROOT = Path(__file__).parents[2]
-GRAPHS = ["robot", "sim"]
+GRAPHS = ["mesh", "robot", "sim"]
 # Not the defaults, of every type.
 VALUES = {
     "k": "2",
