@@ -120,13 +120,14 @@ def _frames(film: Film, hold: int) -> Iterator[Pixels]:
     pixels, caption = None, ""
     for stamp, pixels in film.images():
         caption = film.captions[stamp]
-        yield _framed(pixels, title, caption)
+        yield framed(pixels, title, caption)
     if pixels is not None:
         for _ in range(hold):
-            yield _framed(pixels, f"{title}  {outcome}", caption)
+            yield framed(pixels, f"{title}  {outcome}", caption)
 
 
-def _framed(pixels: Pixels, title: str, caption: str) -> Pixels:
+def framed(pixels: Pixels, title: str, caption: str) -> Pixels:
+    """An image (H, W, 3), enlarged where it is small, below two lines of text in ASCII."""
     height, width, _ = pixels.shape
     scale = max(1, -(-_WIDTH // width))
     size = (width * scale // 2 * 2, height * scale // 2 * 2)  # H.264 wants even numbers

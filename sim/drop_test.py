@@ -94,10 +94,17 @@ def narrowest_width(points: Array) -> float:
 
     Of a mug that is its body: that a handle or a rim is thinner does not count.
     """
+    _, low, high = narrowest(points)
+    return high - low
+
+
+def narrowest(points: Array) -> tuple[Array, float, float]:
+    """Those two planes: their normal (2,), and where they are along it."""
     flat = ConvexHull(points[:, :2])
     # Between the narrowest pair of lines one lies along an edge of the convex hull, whose equations are normal, offset.
-    beyond = flat.equations[:, :2] @ flat.points[flat.vertices].T + flat.equations[:, 2:]
-    return float(-beyond.min(1).max())
+    along = flat.equations[:, :2] @ flat.points[flat.vertices].T
+    edge = np.argmin(np.ptp(along, axis=1))
+    return flat.equations[edge, :2], float(along[edge].min()), float(along[edge].max())
 
 
 def _held_up(mjcf: Path | str) -> tuple[Any, Any]:

@@ -73,15 +73,19 @@ class LiftExpert:
 
     def act(self, observation: Observation) -> NDArray[np.float32]:
         """The row (10,) to command now."""
-        cube, cube_quat = observation.objects["cube"]
-        grasp = cube + [0, 0, self.style.grasp_height]
-        rotation = self._grasp_rotation(cube_quat, observation.eef_rotation)
+        grasp = self._grasp(observation)
+        rotation = self._grasp_rotation(observation.objects["cube"][1], observation.eef_rotation)
         turn_left = matrix_to_axis_angle(rotation @ observation.eef_rotation.T)
         self._advance(observation, grasp, turn_left)
         target = self._target(observation.eef_position, grasp, float(np.linalg.norm(turn_left)))
         slow = 0.35 if 0 <= observation.step - self.style.pause_at < self.style.pause_length else 1.0
         fingers = CLOSED if self._closing else OPEN
         return row_towards(observation, target, rotation, slow * self.style.reach, slow * self.style.turn, fingers)
+
+    def _grasp(self, observation: Observation) -> Array:
+        """Where the cube is to be taken hold of, (3,)."""
+        position: Array = observation.objects["cube"][0] + [0, 0, self.style.grasp_height]
+        return position
 
     def _advance(self, observation: Observation, grasp: Array, turn_left: Array) -> None:
         """Move on from reaching to closing to lifting, and back when the fingers closed on nothing."""

@@ -39,7 +39,7 @@ class TestWhatIsAskedFor:
         ({"options": "{"}, "options are '{', expected a JSON object"),
         ({"options": "[1]"}, "expected a JSON object"),
         ({"options": '{"seed": 3, "colour": 1}'}, "options have colour, seed, expected some of: asset, cameras"),
-        ({"options": '{"steps": "many"}'}, "another kind"),
+        ({"options": '{"steps": "many"}'}, "steps is 'many'|another kind"),
         ({"options": '{"levels": 3}'}, "another kind"),
         ({"options": '{"asset": {"colour": 1}}'}, "another kind.*colour"),
         ({"options": '{"asset": {"longest_side": 9}}'}, "longest_side is 9"),
