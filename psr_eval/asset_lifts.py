@@ -82,7 +82,9 @@ def lift_asset(
     """
     drop = drop_test(asset)
     film = out is not None and choose_gl().ok
-    env = SimEnv("Lift", CameraConfig(camera, 384, 288) if film else None, replace(extras or Extras(), asset=str(asset)))
+    env = SimEnv(
+        "Lift", CameraConfig(camera, 384, 288) if film else None, replace(extras or Extras(), asset=str(asset))
+    )
     attempts: list[Attempt] = []
     try:
         progress(attempts)

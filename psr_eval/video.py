@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,21 @@ def stills(video: Path, count: int, width: int = 320) -> Iterator[bytes]:
             small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
             yield cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
     capture.release()
+
+
+def film_html(video: Path, caption: str, count: int = 6) -> str:
+    """A video with `count` >= 2 stills beside it and what is to be said of it, as HTML that holds all of it."""
+    pictures = [base64.b64encode(still).decode() for still in stills(video, count)]
+    images = "".join(
+        f'<img src="data:image/jpeg;base64,{picture}" alt="still {number} of {len(pictures)}">'
+        for number, picture in enumerate(pictures, 1)
+    )
+    encoded = base64.b64encode(video.read_bytes()).decode()
+    return (
+        '<div class="film"><figure style="margin:0"><video controls muted loop playsinline preload="metadata" '
+        f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
+        f'<p class="soft">{escape(caption)}</p>'
+    )
 
 
 def rgb(message: Any) -> Pixels:

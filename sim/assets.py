@@ -109,6 +109,11 @@ def draw_asset(
         camera.close()
 
 
+def draw_turn(mjcf: Path | str, size: int = 256) -> NDArray[np.uint8]:
+    """Pictures (size, 4 * size, 3) from four sides. Raises what draw_asset raises."""
+    return np.concatenate([draw_asset(mjcf, azimuth, width=size, height=size) for azimuth in (35, 125, 215, 305)], 1)
+
+
 def stand(model: Any, data: Any, height: float) -> None:
     """Put the object upright with its lowest visible point this high (m) above the floor, kinematics current."""
     import mujoco

@@ -57,7 +57,7 @@ class Clutter:
         made = []
         for number, thing in enumerate(self._chosen):
             one = MujocoXMLObject(str(thing.mjcf), name=_name(number), duplicate_collision_geoms=False)
-            one.get_obj().set("pos", f"{_ASIDE + number} 0 1")
+            one.get_obj().set("pos", " ".join(map(str, _aside(number))))
             made.append(one)
         return made
 
@@ -69,6 +69,8 @@ class Clutter:
         """
         import mujoco
 
+        for number in range(self._count):
+            data.joint(_joint(number)).qpos[:3] = _aside(number)
         mujoco.mj_kinematics(model, data)
         top = np.array([*middle, _surface(model, data, middle)])
         reach = np.minimum(size / 2 - EDGE, REACH)
@@ -79,8 +81,7 @@ class Clutter:
     def _place(self, model: Any, data: Any, number: int, top: Array, reach: Array) -> bool:
         thing = self._chosen[number]
         body = model.body(f"{_name(number)}_main").id
-        joint = data.joint(f"{_name(number)}_joint0")
-        aside = joint.qpos.copy()
+        joint = data.joint(_joint(number))
         for clearance in CLEARANCES:
             for x, y, yaw in self._rng.uniform([-1, -1, -np.pi], [1, 1, np.pi], (TRIES, 3)):
                 middle = top + [x * reach[0], y * reach[1], thing.height + ABOVE]
@@ -90,7 +91,7 @@ class Clutter:
                 if not _near(model, data, body, clearance):
                     joint.qpos[:3] = middle
                     return True
-        joint.qpos[:] = aside
+        joint.qpos[:3] = _aside(number)
         return False
 
 
@@ -145,6 +146,14 @@ def _lying(mjcf: Path) -> _Lying:
 
 def _name(number: int) -> str:
     return f"clutter{number}"
+
+
+def _joint(number: int) -> str:
+    return f"{_name(number)}_joint0"
+
+
+def _aside(number: int) -> tuple[float, float, float]:
+    return _ASIDE + number, 0.0, 1.0
 
 
 def _quat_wxyz(rotation: Array) -> Array:

@@ -15,6 +15,7 @@ from sim.experts.lift import LiftExpert
 from sim.experts.motion import Array, nearest_turn, pointing_down, yaw_of
 
 TURNED = np.radians(5)  # after which the narrowest sides are looked for anew
+DEEPEST = 0.03  # m below the object's top: the hand is as far above its fingers' tips
 LOWEST = 0.012  # m above what the object stands on, that the fingers' tips keep
 
 
@@ -64,7 +65,7 @@ class AssetExpert(LiftExpert):
         points = self._points @ rotation.T
         normal, low, high = narrowest(points)
         # Across the fingers the middle between both sides, along them and upwards the centre of mass.
-        height = max(0.0, points[:, 2].min() + LOWEST) + self.style.grasp_height
+        height = max(0.0, points[:, 2].min() + LOWEST, points[:, 2].max() - DEEPEST) + self.style.grasp_height
         self._middle = np.array([*((low + high) / 2 * normal), height])
         self._yaw = float(np.arctan2(normal[1], normal[0])) + np.pi / 2 + self.style.yaw_offset
 
