@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ import numpy as np
 
 from psr_core.rotations import matrix_to_axis_angle, quat_xyzw_to_matrix
 from sim.assets import COLLISION, load_asset, surface_points
-from sim.drop_test import narrowest
+from sim.drop_test import OPENING, narrowest
 from sim.env import Observation
 from sim.experts.lift import LiftExpert
 from sim.experts.motion import Array, nearest_turn, pointing_down, yaw_of
 
 TURNED = np.radians(5)  # after which the narrowest sides are looked for anew
 DEEPEST = 0.03  # m below the object's top: the hand is as far above its fingers' tips
-LOWEST = 0.012  # m above what the object stands on, that the fingers' tips keep
+LOWEST = 0.015  # m above what the object stands on, that the grasp keeps: the fingers' tips are lower
 
 
 class AssetExpert(LiftExpert):
@@ -32,6 +33,7 @@ class AssetExpert(LiftExpert):
         model, data = load_asset(mjcf)
         _kinematics(model, data)
         self._points = surface_points(model, data, COLLISION) - data.body("object").xpos
+        self._drawn = self.style
         self.tries = 0  # graspings of nothing
         self._seen: Array | None = None  # the rotation (3, 3) for which the grasp below was found
         self._middle, self._yaw = np.zeros(3), 0.0  # of the grasp, from the object's origin; of the hand, in the world
@@ -65,9 +67,17 @@ class AssetExpert(LiftExpert):
         points = self._points @ rotation.T
         normal, low, high = narrowest(points)
         # Across the fingers the middle between both sides, along them and upwards the centre of mass.
-        height = max(0.0, points[:, 2].min() + LOWEST, points[:, 2].max() - DEEPEST) + self.style.grasp_height
+        height = max(self.style.grasp_height, points[:, 2].min() + LOWEST, points[:, 2].max() - DEEPEST)
         self._middle = np.array([*((low + high) / 2 * normal), height])
+        self._aim((OPENING - (high - low)) / 2)
         self._yaw = float(np.arctan2(normal[1], normal[0])) + np.pi / 2 + self.style.yaw_offset
+
+    def _aim(self, room: float) -> None:
+        """Come down so near to the middle that neither finger, with so much room (m), lands on the object."""
+        self._near = min(0.008, 0.6 * max(room, 0.002))
+        rim = min(self._drawn.rim, 2.5 * self._near)
+        side, hover = self._drawn.side * rim / self._drawn.rim, max(self._drawn.hover, DEEPEST + 0.025)
+        self.style = replace(self._drawn, rim=rim, side=side, hover=hover)
 
     def _grasp_rotation(self, cube_quat: Array, hand_rotation: Array) -> Array:
         return pointing_down(nearest_turn(self._yaw, yaw_of(hand_rotation), np.pi))

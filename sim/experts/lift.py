@@ -68,6 +68,7 @@ class LiftExpert:
         self.style = LiftStyle.draw(self._rng)
         self._wander = Wander(self._rng, self.style.noise)
         self._quarter: int | None = None  # which of the cube's four equal sides is grasped
+        self._near = 0.008  # m aside, from which it goes all the way down
         self._closing = 0  # control steps since the fingers began to close, 0 while open
         self._lift_from: Array | None = None  # where the hand was when the lift began, (3,)
 
@@ -111,7 +112,7 @@ class LiftExpert:
         if self._closing:
             return grasp
         aside = float(np.linalg.norm(hand[:2] - grasp[:2])) + 0.05 * angle
-        height = self.style.hover * smooth((aside - 0.008) / (self.style.rim - 0.008))
+        height = self.style.hover * smooth((aside - self._near) / (self.style.rim - self._near))
         far = smooth((hand[2] - grasp[2] - 0.03) / 0.08)
         target: Array = grasp + np.array([*(far * self.style.side), height])
         return target + (0.1 + 0.9 * max(far, smooth(aside / self.style.rim))) * wander

@@ -111,9 +111,9 @@ class TestABuild:
         folder = tmp_path / "catalogue" / "a_red_mug_3"
         assert (result.name, result.folder, result.mjcf) == ("a_red_mug_3", str(folder), str(folder / "object.xml"))
         assert json.loads(result.entry)["made"] == {"prompt": "a red mug"}
-        assert [(each.stage, each.step, each.steps) for each in asker.feedback] == [
-            ("distillation", step, STEPS) for step in range(1, STEPS + 1)
-        ]
+        graph.until(lambda: len(asker.feedback) == STEPS)
+        told = [(each.stage, each.step, each.steps) for each in asker.feedback]
+        assert told == [("distillation", step, STEPS) for step in range(1, STEPS + 1)]
         assert math.isnan(asker.feedback[0].seconds_left)
         assert from_image(asker.feedback[0].preview).tolist() == PICTURE.tolist()
         settings, _, work, *_ = build.calls[0]
@@ -159,6 +159,7 @@ class TestABuild:
         handle = asker.send()
         build.gate.release(2)
         assert asker.result(handle)[1].success
+        graph.until(lambda: len(asker.feedback) == STEPS)
         assert [each.step for each in asker.feedback] == [1, 2, 3, 4]
 
     def test_is_stopped_with_the_node_and_goes_on_with_it(self, setup, build):
