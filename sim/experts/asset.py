@@ -70,7 +70,7 @@ class AssetExpert(LiftExpert):
         height = max(self.style.grasp_height, points[:, 2].min() + LOWEST, points[:, 2].max() - DEEPEST)
         self._middle = np.array([*((low + high) / 2 * normal), height])
         self._aim((OPENING - (high - low)) / 2)
-        self._yaw = float(np.arctan2(normal[1], normal[0])) + np.pi / 2 + self.style.yaw_offset
+        self._yaw = float(np.arctan2(normal[1], normal[0])) + self.style.yaw_offset
 
     def _aim(self, room: float) -> None:
         """Come down so near to the middle that neither finger, with so much room (m), lands on the object."""

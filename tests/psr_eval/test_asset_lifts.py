@@ -24,14 +24,8 @@ def catalogue(tmp_path_factory):
     """Lists a bar 9 cm long and 4 cm wide: too long for the gripper one way, not the other."""
     folder = tmp_path_factory.mktemp("catalogue")
     made = {"prompt": "a <b>bar</b>", "seed": 7}
-    options = AssetOptions(longest_side=0.09, threshold=0.2)
-    build_asset(
-        Solid(box((0.9, 0.4, 0.4))),
-        folder / "bar",
-        surface=SurfaceOptions(resolution=24, faces=300),
-        asset=options,
-        made=made,
-    )
+    surface, options = SurfaceOptions(resolution=24, faces=300), AssetOptions(longest_side=0.09, threshold=0.2)
+    build_asset(Solid(box((0.9, 0.4, 0.4))), folder / "bar", surface=surface, asset=options, made=made)
     add_asset(folder, "bar", results={"other": 1})
     return folder
 
