@@ -44,6 +44,7 @@ setup(
             "policy_node = psr_policy.node:main",
             "depth_node = psr_perception.depth.node:main",
             "pose_node = psr_perception.pose.node:main",
+            "mesh_node = psr_mesh.node:main",
             "sim_bridge = sim.node:main",
             "recorder = psr_eval.recorder:main",
         ],

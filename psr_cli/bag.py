@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -21,27 +22,38 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
+    return tell(args.bags, args.out, args.json, args.csv)
+
+
+def tell(
+    folders: Sequence[Path],
+    out: Path | None = None,
+    json: Path | None = None,
+    csv: Path | None = None,
+    further: Sequence[str] = (),
+) -> int:
+    """What `psr bag` does; further: sections of the report about what is in no bag."""
     from psr_eval.score_table import as_text, write_csv, write_json
     from psr_eval.scores import read_bags, score
     from psr_eval.steering_changes import steering_changes
 
-    bags, repeats = read_bags(args.bags)
+    bags, repeats = read_bags(folders)
     scores = score(bags)
     scores.notes[:0] = repeats
     changes = [change for bag in bags for change in steering_changes(bag)]
     print(as_text(scores, changes))
-    if args.json:
-        write_json(scores, args.json, changes)
-    if args.csv:
-        write_csv(scores, args.csv)
-    if args.out:
+    if json:
+        write_json(scores, json, changes)
+    if csv:
+        write_csv(scores, csv)
+    if out:
         from psr_eval.report import render
         from psr_eval.video import write_video
 
-        write_json(scores, args.out / "scores.json", changes)
-        write_csv(scores, args.out / "scores.csv")
-        video = write_video(bags, args.out / "episode.mp4")
-        report = args.out / "report.html"
-        report.write_text(render(bags, scores, video), encoding="utf-8")
+        write_json(scores, out / "scores.json", changes)
+        write_csv(scores, out / "scores.csv")
+        video = write_video(bags, out / "episode.mp4")
+        report = out / "report.html"
+        report.write_text(render(bags, scores, video, further), encoding="utf-8")
         print(f"\nreport: {report}")
     return int(any(change.ok is False for change in changes))

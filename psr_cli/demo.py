@@ -7,12 +7,17 @@ import os
 import socket
 from pathlib import Path
 
-from psr_cli.bag import run as score_bags
+from psr_cli.bag import tell
 from psr_cli.graph import Plan, load_graph
 from psr_cli.supervisor import StopSignals
 from psr_cli.up import episode_progress, summary
 from psr_cli.watch import NodeDied, Watch, supervise, wait_until_ready, watched_session
 from psr_core.steering import Steering
+from psr_core.suite_folder import suite_root
+from psr_eval.html import section
+from sim.assets import MJCF, asset_file
+
+LIFTS = 3  # attempts at the object from a file
 
 # What a node's checkpoint must hold, and what to do where it does not.
 MODELS = {
@@ -40,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--checkpoint", type=Path, help="policy to run (default: models/lift_unet)")
     parser.add_argument("--depth-checkpoint", type=Path, help="depth pipeline to run (default: models/depth)")
     parser.add_argument("--pose-checkpoint", type=Path, help="rotation network to run (default: models/pose)")
+    parser.add_argument("--asset", type=Path, help="object to lift (default: the one in models/assets, if any)")
     parser.set_defaults(run=run)
 
 
@@ -60,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     values |= {name: str(folder) for name, folder in given.items() if folder}
     plan = load_graph("sim").resolve(values)
     check_checkpoint(plan)
+    asset = args.asset or shipped_asset()
+    if asset:
+        asset_file(asset)
     Steering(k=args.k, sigma=args.sigma)  # raises now, not when it is k's turn
     if older := keep_older(out):
         print(f"the earlier {args.out} is now {older}")
@@ -69,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     if code := _record(plan, nodes, [1.0, args.k], args.first_seed, args.episodes // 2):
         print(f"stopped early; `psr bag {args.out}/bag --out {args.out}` says what was recorded")
         return code
-    return score_bags(argparse.Namespace(bags=[args.out / "bag"], out=args.out, json=None, csv=None))
+    return tell([args.out / "bag"], args.out, further=_asset_section(asset, args.out / "asset") if asset else ())
 
 
 def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes: int) -> int:
@@ -99,6 +108,22 @@ def _record(plan: Plan, folder: Path, ks: list[float], first_seed: int, episodes
         except KeyboardInterrupt:
             watch.say("psr", "stopping")
         return stop.exit_code if stop.requested else 0
+
+
+def shipped_asset() -> Path | None:
+    """The folder of the object that comes with the suite, the first by name; None where there is none."""
+    return next(iter(sorted(path.parent for path in (suite_root() / "models" / "assets").glob(f"*/{MJCF}"))), None)
+
+
+def _asset_section(asset: Path, out: Path) -> list[str]:
+    """The report's section about an object from a file: dropped, and lifted by the scripted expert."""
+    from psr_eval.asset_lifts import lift_asset
+    from psr_eval.asset_views import as_html
+
+    print(f"an object from a file, {asset.name}: dropped, and lifted on {LIFTS} seeds ...", flush=True)
+    lifts = lift_asset(asset, range(LIFTS), out)
+    print(lifts.as_text())
+    return [section("An object from a prompt", as_html(asset, lifts, out))]
 
 
 def check_checkpoint(plan: Plan) -> None:

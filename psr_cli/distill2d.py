@@ -117,7 +117,7 @@ def _settings(args: argparse.Namespace) -> Any:
 
     same = ("prompt", "method", "published", "picture", "steps", "seed", "seeds", "guidance", "lr", "negative")
     return PictureSettings(
-        options=dict(map(_option, args.set)),
+        options=dict(map(option, args.set)),
         perpendicular=tuple(args.perpendicular),
         perpendicular_weight=args.perpendicular_weight,
         steering=Steering(args.k, args.sigma, args.steering_method),
@@ -125,7 +125,7 @@ def _settings(args: argparse.Namespace) -> Any:
     )
 
 
-def _option(text: str) -> tuple[str, Any]:
+def option(text: str) -> tuple[str, Any]:
     """Name and value of NAME=VALUE; what is no JSON is taken as text. Raises ValueError."""
     name, equals, value = text.partition("=")
     if not name or not equals:

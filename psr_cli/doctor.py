@@ -271,6 +271,22 @@ def check_weights() -> Iterator[Check]:
             yield Check(name, OK, identity, f"{policy.config.network}, {size / 1e6:.1f} M parameters")
 
 
+def check_assets() -> Iterator[Check]:
+    """Loads every object in models/assets as the simulator does, its files compared with their card."""
+    from psr_mesh.asset import read_asset
+    from sim.assets import MJCF, load_asset
+
+    for folder in sorted(path.parent for path in (suite_root() / "models" / "assets").glob(f"*/{MJCF}")):
+        name = f"models/assets/{folder.name}"
+        try:
+            asset = read_asset(folder)
+            load_asset(asset.mjcf)
+        except (ValueError, OSError) as error:
+            yield Check(name, FAIL, "", str(error), f"git checkout -- {name}")
+        else:
+            yield Check(name, OK, "", f"{asset.statistics['hulls']} convex hulls; `psr lift {name}` tries it")
+
+
 ALL_CHECKS = (
     check_python,
     check_ros,
@@ -283,6 +299,7 @@ ALL_CHECKS = (
     check_pins,
     check_programs,
     check_weights,
+    check_assets,
 )
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Each is a module psr_cli.<name> with add_parser(subparsers) and run(args) -> exit code.
 SUBCOMMANDS = (
-    *("doctor", "demo", "up", "param", "eval", "bag", "demos", "render", "objects"),
-    *("train", "distill2d", "convert", "info", "bench", "reproduce"),
+    *("doctor", "demo", "up", "param", "eval", "bag", "demos", "render", "objects", "lift"),
+    *("train", "distill2d", "mesh", "convert", "info", "bench", "reproduce"),
 )
 # What a user, a file or a machine can cause; anything else is a fault in the suite and keeps its traceback.
 KNOWN_ERRORS = (ValueError, OSError, ImportError)

@@ -27,11 +27,11 @@ from psr_core.distillation.pictures import noise_pictures
 from psr_core.distillation.sampling import sample_ddim, sample_ddpm
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_core.files import write_whole
+from psr_core.media import as_png
 from psr_eval.distillation_2d_rows import DDIM, Row, iterations, trainer_of
 from psr_eval.equal_calls import falling_rates
 from psr_eval.image_files import Pixels, read_pixels
 from psr_eval.kept import KeptResults, code_digest
-from psr_eval.pictures import as_png
 
 GREY = 127  # what stands where a picture diverged
 REFERENCE = Row("DDIM, other noises", DDIM, (("steps", 50),))  # stands for real images where there are none

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from psr_core.files import write_whole
+from psr_core.media import as_png
 
 
 def write_pictures(out: Path, images: Tensor, first_seed: int, card: Mapping[str, Any]) -> None:
@@ -22,10 +21,3 @@ def write_pictures(out: Path, images: Tensor, first_seed: int, card: Mapping[str
         write_whole(out / f"seed_{seed}.png", as_png(picture))
     write_whole(out / "grid.png", as_png(np.concatenate(list(pixels), 1)))
     write_whole(out / "card.json", json.dumps(card, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def as_png(pixels: np.ndarray[Any, Any]) -> bytes:
-    """The contents of a PNG file of pixels (H, W, 3) uint8."""
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="PNG")
-    return data.getvalue()

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from psr_core.media import write_mp4
 from psr_eval.pose_jumps import Moves
 from psr_eval.pose_turning import RATE, Clip, Turning
 from psr_eval.pose_turning_rows import Row
 from psr_eval.pose_wireframes import draw
-from psr_eval.video import write_mp4
 
 SIDE, BAR = 160, 24  # pixels of a picture, and of the text above it
 ACROSS = 2  # solids side by side

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from html import escape
@@ -17,7 +16,7 @@ from psr_eval.pose_track import find_track
 from psr_eval.score_table import by_kind, milliseconds, percent
 from psr_eval.scores import Comparison, Group, Scores, read_bags, score
 from psr_eval.steering_changes import SteeringChange, steering_changes
-from psr_eval.video import stills
+from psr_eval.video import film_html
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _STILLS = 6
@@ -38,8 +37,8 @@ def write_report(bag_dirs: Iterable[Path | str], out_html: Path, video: Path | N
     return out_html
 
 
-def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = None) -> str:
-    """The page as text."""
+def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = None, further: Sequence[str] = ()) -> str:
+    """The page as text. further: sections about what is in no bag, as psr_eval.html.section makes them."""
     changes = [change for bag in bags for change in steering_changes(bag)]
     tasks = sorted({group.setting.task for group in scores.groups})
     title = f"Steering report: {', '.join(tasks)}" if tasks else "Steering report"
@@ -50,6 +49,7 @@ def render(bags: Sequence[BagContents], scores: Scores, video: Path | None = Non
         _film(video),
         _depth(bags),
         _rotation(bags),
+        *further,
         _latencies(scores),
         _turns(changes),
         _notes(scores.notes),
@@ -145,18 +145,7 @@ def _film(video: Path | None) -> str:
         return section(
             "Film", '<p class="soft">No camera images were recorded (recorder parameter camera_episodes).</p>'
         )
-    pictures = [base64.b64encode(still).decode() for still in stills(video, _STILLS)]
-    images = "".join(
-        f'<img src="data:image/jpeg;base64,{picture}" alt="still {number} of {len(pictures)}">'
-        for number, picture in enumerate(pictures, 1)
-    )
-    encoded = base64.b64encode(video.read_bytes()).decode()
-    return section(
-        "Film",
-        '<div class="film"><figure style="margin:0"><video controls muted loop playsinline preload="metadata" '
-        f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
-        '<p class="soft">The first filmed episode, at the speed of the robot.</p>',
-    )
+    return section("Film", film_html(video, "The first filmed episode, at the speed of the robot.", _STILLS))
 
 
 def _depth(bags: Sequence[BagContents]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from psr_core.media import write_mp4
 from psr_eval.bag_reader import BagReader, decode
 from psr_eval.episodes import STATE, BagContents, Episode
 
@@ -56,34 +59,6 @@ def write_video(bags: Iterable[BagContents], out: Path) -> Path | None:
     return write_mp4(_frames(film, round(_FINAL_SECONDS * rate)), rate, out)
 
 
-def write_mp4(frames: Iterable[Pixels], rate: float, out: Path) -> Path:
-    """Write frames (H, W, 3) uint8 RGB, of even height and width, `rate` a second, as MP4 (H.264); returns `out`.
-
-    Without frames there is no file. Raises ImportError when imageio-ffmpeg is not installed.
-    """
-    import imageio_ffmpeg
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    writer = None
-    for frame in frames:
-        if writer is None:
-            height, width, _ = frame.shape
-            writer = imageio_ffmpeg.write_frames(
-                str(out),
-                (width, height),
-                fps=rate,
-                codec="libx264",
-                quality=None,
-                macro_block_size=2,
-                output_params=["-crf", "24", "-movflags", "+faststart"],
-            )
-            writer.send(None)
-        writer.send(np.ascontiguousarray(frame))
-    if writer:
-        writer.close()
-    return out
-
-
 def find_film(bag: BagContents) -> Film | None:
     """The first finished episode of a bag with at least two colour images, from the first camera that has them."""
     states: list[tuple[int, Any]] = []
@@ -123,6 +98,21 @@ def stills(video: Path, count: int, width: int = 320) -> Iterator[bytes]:
     capture.release()
 
 
+def film_html(video: Path, caption: str, count: int = 6) -> str:
+    """A video with `count` >= 2 stills beside it and what is to be said of it, as HTML that holds all of it."""
+    pictures = [base64.b64encode(still).decode() for still in stills(video, count)]
+    images = "".join(
+        f'<img src="data:image/jpeg;base64,{picture}" alt="still {number} of {len(pictures)}">'
+        for number, picture in enumerate(pictures, 1)
+    )
+    encoded = base64.b64encode(video.read_bytes()).decode()
+    return (
+        '<div class="film"><figure style="margin:0"><video controls muted loop playsinline preload="metadata" '
+        f'src="data:video/mp4;base64,{encoded}"></video></figure><div class="strip">{images}</div></div>'
+        f'<p class="soft">{escape(caption)}</p>'
+    )
+
+
 def rgb(message: Any) -> Pixels:
     """Pixels (H, W, 3) uint8 of a colour or grey image message. Raises ValueError on what is none, or is too short."""
     channels = _CHANNELS.get(message.encoding)
@@ -147,13 +137,14 @@ def _frames(film: Film, hold: int) -> Iterator[Pixels]:
     pixels, caption = None, ""
     for stamp, pixels in film.images():
         caption = film.captions[stamp]
-        yield _framed(pixels, title, caption)
+        yield framed(pixels, title, caption)
     if pixels is not None:
         for _ in range(hold):
-            yield _framed(pixels, f"{title}  {outcome}", caption)
+            yield framed(pixels, f"{title}  {outcome}", caption)
 
 
-def _framed(pixels: Pixels, title: str, caption: str) -> Pixels:
+def framed(pixels: Pixels, title: str, caption: str) -> Pixels:
+    """An image (H, W, 3), enlarged where it is small, below two lines of text in ASCII."""
     height, width, _ = pixels.shape
     scale = max(1, -(-_WIDTH // width))
     size = (width * scale // 2 * 2, height * scale // 2 * 2)  # H.264 wants even numbers

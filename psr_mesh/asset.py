@@ -91,8 +91,11 @@ def write_asset(
     texture: Texture,
     options: AssetOptions = AssetOptions(),
     made: Mapping[str, Any] | None = None,
+    extras: Mapping[str, bytes] | None = None,
 ) -> Asset:
     """Makes the hulls, writes the folder and returns what read_asset would. made: JSON values, as prompt and seed.
+
+    extras: further files by name, such as a thumbnail.
 
     The same surface, texture and options give the same bytes. Raises FileExistsError for a folder that is there,
     TypeError for `made` that is no JSON, ValueError when the mesh has no hulls.
@@ -122,6 +125,8 @@ def write_asset(
             masses[file := f"hull_{number:02d}.obj"] = mass * float(hull.volume / hull_volume)
             (temporary / file).write_text(_obj(hull))
         (temporary / MJCF).write_text(object_mjcf(masses, *mesh.bounds))
+        for file, data in (extras or {}).items():
+            (temporary / file).write_bytes(data)
         files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
         card = {
             "format": FORMAT,

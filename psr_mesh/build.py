@@ -21,10 +21,12 @@ def build_asset(
     surface: SurfaceOptions | None = None,
     asset: AssetOptions | None = None,
     made: Mapping[str, Any] | None = None,
+    extras: Mapping[str, bytes] | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[str], None] = lambda step: None,
 ) -> Asset:
-    """The asset of a field, written to a new folder. made: noted in it; progress: told each step as it begins.
+    """The asset of a field, written to a new folder. made: noted in it; extras: further files of it, by name;
+    progress: told each step as it begins.
 
     Raises what extract_surface and write_asset raise; nothing is left of an asset that was not completed.
     """
@@ -34,4 +36,4 @@ def build_asset(
     progress(f"colours of {found.faces} faces")
     texture = bake(field, found.mesh, device)
     progress("convex hulls, and the files")
-    return write_asset(folder, found, texture, asset or AssetOptions(), made)
+    return write_asset(folder, found, texture, asset or AssetOptions(), made, extras)

@@ -21,6 +21,10 @@ class Rays:
     origins: Tensor
     directions: Tensor
 
+    def to(self, device: torch.device) -> Rays:
+        """The same on a device."""
+        return Rays(self.origins.to(device), self.directions.to(device))
+
 
 @dataclass(frozen=True)
 class Cameras:

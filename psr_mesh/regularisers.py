@@ -62,3 +62,11 @@ def convexity(normals: Tensor) -> Tensor:
     down = -torch.linalg.cross(below, above)[..., 0]
     bulge: Tensor = across.mean() + down.mean()
     return -bulge
+
+
+def roughness(logits: Tensor) -> Tensor:
+    """Neighbours should be alike: the mean absolute difference of logits (C, R + 1, R + 1, R + 1) along the axes.
+
+    Source: Rudin et al. 1992 (total variation).
+    """
+    return sum(((logits.diff(dim=axis)).abs().mean() for axis in (1, 2, 3)), logits.new_zeros(())) / 3

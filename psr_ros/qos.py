@@ -39,6 +39,13 @@ def images(reliability: str = "reliable") -> QoSProfile:
     return _keep_last(1, reliability)
 
 
+def latched() -> QoSProfile:
+    """What stays true until the next message: whoever comes late gets the last one, too."""
+    profile = _keep_last(1, "reliable")
+    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
+    return profile
+
+
 def silence(node: Node, subscription: Subscription) -> str:
     """Why nothing can come in on a subscription, in words, or an empty text when a publisher is connected."""
     if subscription.get_publisher_count():

@@ -15,7 +15,7 @@ from sim.rgbd.views import look_at
 
 FOVY = 35.0  # degrees
 FILL = 0.9  # of a picture's half height, by the object's radius
-OBJECT = "object"
+OBJECT, MJCF = "object", "object.xml"
 COLLISION, VISUAL = 0, 1  # groups of geoms
 Array = NDArray[np.float64]
 # The floor's friction is that of robosuite's tables.
@@ -38,6 +38,26 @@ _SURROUNDINGS = f"""
 </mujoco>"""
 
 
+def asset_file(asset: Path | str) -> Path:
+    """The MJCF of an asset: its folder's, or the file itself. Raises FileNotFoundError where there is none."""
+    asset = Path(asset)
+    mjcf = asset / MJCF if asset.is_dir() else asset
+    if not mjcf.is_file():
+        raise FileNotFoundError(f"{mjcf} is missing; name an asset's folder, or its MJCF, as asset/{MJCF}")
+    return mjcf
+
+
+def asset_files(folder: Path | str) -> list[Path]:
+    """The MJCF files of a catalogue's assets, sorted, or of one asset. Raises FileNotFoundError when there are none."""
+    folder = Path(folder)
+    if (folder / MJCF).is_file():
+        return [folder / MJCF]
+    found = sorted(path for path in folder.glob(f"*/{MJCF}") if not path.parent.name.startswith("."))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no assets, folders with {MJCF}; name a catalogue, as runs/catalogue")
+    return found
+
+
 def load_asset(mjcf: Path | str) -> tuple[Any, Any]:
     """The mujoco.MjModel of an object that falls freely above a floor at z = 0, and its MjData; its origin at 0, 0, 0.
 
@@ -45,9 +65,7 @@ def load_asset(mjcf: Path | str) -> tuple[Any, Any]:
     """
     import mujoco
 
-    mjcf = Path(mjcf)
-    if not mjcf.is_file():
-        raise FileNotFoundError(f"{mjcf} is missing; name an asset's MJCF, as asset/object.xml")
+    mjcf = asset_file(mjcf)
     try:
         model = mujoco.MjModel.from_xml_string(_scene_xml(mjcf))
     except (ET.ParseError, ValueError) as error:
@@ -89,6 +107,11 @@ def draw_asset(
         return camera.draw_rgb(data)
     finally:
         camera.close()
+
+
+def draw_turn(mjcf: Path | str, size: int = 256) -> NDArray[np.uint8]:
+    """Pictures (size, 4 * size, 3) from four sides. Raises what draw_asset raises."""
+    return np.concatenate([draw_asset(mjcf, azimuth, width=size, height=size) for azimuth in (35, 125, 215, 305)], 1)
 
 
 def stand(model: Any, data: Any, height: float) -> None:

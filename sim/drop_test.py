@@ -53,10 +53,7 @@ class DropResult:
 
 def drop_test(mjcf: Path | str) -> DropResult:
     """Drop the object of an MJCF file (robosuite's form) upright onto a floor. Raises what load_asset raises."""
-    model, data = load_asset(mjcf)
-    stand(model, data, HEIGHT)
-    model.dof_damping[:3] = DRAG * model.body("object").mass
-    model.dof_damping[3:] = DRAG * model.body("object").inertia
+    model, data = _held_up(mjcf)
     longest = float(np.ptp(surface_points(model, data, VISUAL), axis=0).max())
     seconds, speed, turn_rate, rise, drift = _fall(model, data)
     shape = surface_points(model, data, VISUAL)
@@ -85,15 +82,38 @@ def drop_test(mjcf: Path | str) -> DropResult:
     )
 
 
+def drop(mjcf: Path | str) -> tuple[Any, Any]:
+    """The model and data of an object after its fall, kinematics current. Raises what load_asset raises."""
+    model, data = _held_up(mjcf)
+    _fall(model, data)
+    return model, data
+
+
 def narrowest_width(points: Array) -> float:
     """The smallest distance (m) between two upright, parallel planes that points (N, 3) fit between.
 
     Of a mug that is its body: that a handle or a rim is thinner does not count.
     """
+    _, low, high = narrowest(points)
+    return high - low
+
+
+def narrowest(points: Array) -> tuple[Array, float, float]:
+    """Those two planes: their normal (2,), and where they are along it."""
     flat = ConvexHull(points[:, :2])
     # Between the narrowest pair of lines one lies along an edge of the convex hull, whose equations are normal, offset.
-    beyond = flat.equations[:, :2] @ flat.points[flat.vertices].T + flat.equations[:, 2:]
-    return float(-beyond.min(1).max())
+    along = flat.equations[:, :2] @ flat.points[flat.vertices].T
+    edge = np.argmin(np.ptp(along, axis=1))
+    return flat.equations[edge, :2], float(along[edge].min()), float(along[edge].max())
+
+
+def _held_up(mjcf: Path | str) -> tuple[Any, Any]:
+    """The object where it is let go, its free motion damped."""
+    model, data = load_asset(mjcf)
+    stand(model, data, HEIGHT)
+    model.dof_damping[:3] = DRAG * model.body("object").mass
+    model.dof_damping[3:] = DRAG * model.body("object").inertia
+    return model, data
 
 
 def _fall(model: Any, data: Any) -> tuple[float, float, float, float, float]:

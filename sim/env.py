@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.actions import ROW_DIM, row_to_action
+from sim.extras import Extras
 from sim.object_features import Hand, Seen, object_feature
 from sim.rendering import Camera, CameraConfig, CameraImages
 from sim.tasks import Task, get_task
@@ -59,22 +59,19 @@ class Observation:
 class SimEnv:
     """One robosuite task, optionally with a camera; the other tasks' environments have the same methods."""
 
-    def __init__(self, task: str, camera: CameraConfig | None = None, asset: Path | str | None = None) -> None:
-        """asset: MJCF of an object in the cube's place, for Lift only. Raises ValueError for another task."""
+    def __init__(self, task: str, camera: CameraConfig | None = None, extras: Extras | None = None) -> None:
+        """Raises ValueError for a task that does not take these extras, and for what their files raise."""
         self.task: Task = get_task(task)
-        if asset is not None and task != "Lift":
-            raise ValueError(f"asset is {str(asset)!r} for task {task}; expected task Lift, which alone takes one")
+        extras = extras or Extras()
+        extras.check(self.task)
         self.camera_config = camera
         self._camera: Camera | None = None
         robosuite = _import_robosuite()
         self.env_kwargs = environment_arguments(self.task.robots)
         self.version: str = robosuite.__version__
-        if asset is None:
-            self._env = robosuite.make(self.task.env_name, **self.env_kwargs)
-        else:
-            from sim.lift_asset import LiftAsset  # imports robosuite, which takes a while
-
-            self._env = LiftAsset(asset=asset, **self.env_kwargs)
+        kind = robosuite.environments.base.REGISTERED_ENVS[self.task.env_name]
+        kind, self._clutter = extras.apply(kind)
+        self._env = kind(**self.env_kwargs)
         self._step = 0
 
     def reset(self, seed: int) -> Observation:
@@ -85,6 +82,8 @@ class SimEnv:
         # The placement sampler keeps a reference to the generator, so its state is set rather than a new one made.
         self._env.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state
         np.random.seed(seed)
+        if self._clutter is not None:
+            self._clutter.choose(seed)
         self._env.reset()  # a hard reset: the model is built anew, nothing of the last episode is left
         self._step = 0
         return self._observe()

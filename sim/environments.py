@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from numpy.typing import ArrayLike
 
 from sim.env import Observation, SimEnv
+from sim.extras import Extras
 from sim.rendering import CameraConfig, CameraImages
 from sim.tasks import Task, get_task
 
@@ -29,13 +29,13 @@ class Environment(Protocol):
     def close(self) -> None: ...
 
 
-def make_env(task: str, camera: CameraConfig | None = None, asset: Path | str | None = None) -> Environment:
-    """The environment of the task of that name; asset: MJCF of the object to lift instead of the cube.
+def make_env(task: str, camera: CameraConfig | None = None, extras: Extras | None = None) -> Environment:
+    """The environment of the task of that name.
 
-    Raises ValueError naming the tasks there are, or that take an asset.
+    Raises ValueError naming the tasks there are, or those that take the extras; FileNotFoundError for missing assets.
     """
-    if get_task(task).simulator == "robosuite" or asset is not None:
-        return SimEnv(task, camera, asset)
+    if get_task(task).simulator == "robosuite" or extras:
+        return SimEnv(task, camera, extras)
     from sim.pusht import PushTEnv  # pygame and its kin take a while to import
 
     return PushTEnv(task, camera)

@@ -9,20 +9,20 @@ from robosuite.environments.manipulation.lift import Lift
 from robosuite.models.objects import MujocoXMLObject
 from robosuite.models.tasks import ManipulationTask
 
-from sim.assets import COLLISION, load_asset, surface_points
+from sim.assets import COLLISION, asset_file, load_asset, surface_points
 
 RAISED = 0.02  # m above the table, of the object's lowest point; a cube has risen as much when robosuite says "lifted"
 
 
 class LiftAsset(Lift):
-    """asset: the object's MJCF file in robosuite's form. Its place and turn follow from the seed as the cube's do.
+    """asset: the object's folder, or its MJCF. Its place and turn follow from the seed as the cube's do.
 
     Raises what load_asset raises, before anything is made.
     """
 
     def __init__(self, *args: Any, asset: Path | str, **kwargs: Any) -> None:
         load_asset(asset)
-        self._asset = str(asset)
+        self._asset = str(asset_file(asset))
         super().__init__(*args, **kwargs)
 
     def _load_model(self) -> None:

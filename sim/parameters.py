@@ -1,4 +1,4 @@
-"""The simulator node's parameters: the task, how episodes run, and the camera with what hovers before it."""
+"""The simulator node's parameters: task, episodes, camera with what hovers before it, objects from files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from psr_ros.qos import RELIABILITIES
 from sim.display import SOLIDS
 from sim.env import CONTROL_FREQUENCY
 from sim.episode import LOCKSTEP, MODES
+from sim.extras import CLUTTER_COUNT, MOST_CLUTTER, Extras
 from sim.rendering import CameraConfig
 from sim.tasks import TASKS
 
@@ -34,9 +35,18 @@ def declare_parameters(declare: Callable[..., Any]) -> None:
     declare("camera.reliability", "reliable", reliability, choices=RELIABILITIES)
     display = "A turning solid before the camera, in its images and not in the physics, and its true pose; empty: none."
     declare("display", "", display, choices=("", *SOLIDS))
+    declare("asset", "", "Folder of an object that lies in the cube's place, with task Lift; empty: the cube.")
+    clutter = "Folder of a catalogue of objects, some of which stand about in a scene with one arm; empty: none."
+    declare("clutter", "", clutter)
+    declare("clutter_count", CLUTTER_COUNT, "How many objects of clutter stand about.", bounds=(1, MOST_CLUTTER))
 
 
 def camera_config(parameter: Callable[[str], Any]) -> CameraConfig:
     """Which camera the parameters ask for; parameter: name -> value."""
     names = "camera.name", "camera.width", "camera.height", "display"
     return CameraConfig(*map(parameter, names))
+
+
+def extras(parameter: Callable[[str], Any]) -> Extras:
+    """What the parameters put into the scene; parameter: name -> value."""
+    return Extras(*map(parameter, ("asset", "clutter", "clutter_count")))

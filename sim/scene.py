@@ -15,7 +15,7 @@ from psr_ros.lifecycle import SuiteNode
 from psr_ros.messages import nanoseconds_to_time
 from sim.environments import make_env
 from sim.episode import Chunk, Episode
-from sim.parameters import camera_config
+from sim.parameters import camera_config, extras
 from sim.publishers import CameraPublishers, ScenePublishers, chunk_from_message, step_nanoseconds
 
 
@@ -28,7 +28,7 @@ class Scene:
 
     def __init__(self, node: SuiteNode, after: int = 0) -> None:
         self._node = node
-        self._env = make_env(node.parameter("task"), camera_config(node.parameter))
+        self._env = make_env(node.parameter("task"), camera_config(node.parameter), extras(node.parameter))
         self.task = self._env.task
         self._period = step_nanoseconds(self.task)
         self._topics = ScenePublishers(node, self.task)

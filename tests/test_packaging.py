@@ -17,13 +17,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERFACES = ROOT / "ros2_ws" / "src" / "psr_interfaces"
-NODES = {"depth_node", "policy_node", "pose_node", "sim_bridge", "recorder"}
+NODES = {"depth_node", "mesh_node", "policy_node", "pose_node", "sim_bridge", "recorder"}
 
 # The only modules that need a ROS installation, beside psr_ros; launch_description needs ROS's launch system.
 ROS_SHELL = {
     "psr_cli.launch_description",
     "psr_eval.bench_depth_node",
     "psr_eval.recorder",
+    "psr_mesh.node",
+    "psr_mesh.outputs",
     "psr_perception.depth.jobs",
     "psr_perception.depth.node",
     "psr_perception.depth.outputs",

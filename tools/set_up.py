@@ -105,7 +105,11 @@ def set_up(with_tests: bool) -> None:
 
     def install_suite() -> None:
         command = [*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-        run("[6/6] commands psr, policy_node, depth_node, pose_node, sim_bridge, recorder", command, environment)
+        run(
+            "[6/6] commands psr, policy_node, depth_node, pose_node, mesh_node, sim_bridge, recorder",
+            command,
+            environment,
+        )
 
     interfaces = [*sorted(path for path in INTERFACES.rglob("*") if path.is_file()), INCLUDES_FIX]
     once("locked", key_of(version, LOCK), install_locked)

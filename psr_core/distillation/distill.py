@@ -73,10 +73,11 @@ class Distillation:
                     (~finite).nonzero().flatten().tolist(),
                 )
             self.optimizer.zero_grad(set_to_none=True)
-            if gradients.image is not None and view.image is not None:
-                torch.autograd.backward([view.x, view.image], [gradients.x, gradients.image])
-            else:
-                view.x.backward(gradients.x)  # type: ignore[no-untyped-call]
+            wanted = [(view.x, gradients.x), (view.image, gradients.image)]
+            pairs = [(one, gradient) for one, gradient in wanted if one is not None and gradient is not None]
+            if view.loss is not None:
+                pairs.append((view.loss, torch.ones_like(view.loss)))
+            torch.autograd.backward([one for one, _ in pairs], [gradient for _, gradient in pairs])
             self.optimizer.step()
             self.step += 1
             self.loss = float(gradients.x.square().sum() / (2 * len(view.x)))

@@ -23,7 +23,7 @@ class View:
 
     x: (B, *shape) latents, or whatever the prior's samples are. seeds, bins: (B,) int64, which noise a row follows and
     which of the views; the prompt must be a function of the bin. camera: (B, C), for methods that model the renderings.
-    image: (B, ...) what x was encoded from, if anything.
+    image: (B, ...) what x was encoded from, if anything. loss: a number to be descended beside what the method wants.
     """
 
     x: Tensor
@@ -32,10 +32,11 @@ class View:
     bins: Tensor
     camera: Tensor | None = None
     image: Tensor | None = None
+    loss: Tensor | None = None
 
     def detached(self) -> View:
-        """The view without its graph."""
-        return replace(self, x=self.x.detach(), image=None if self.image is None else self.image.detach())
+        """What a method may look at: the view without its graph and its own loss."""
+        return replace(self, x=self.x.detach(), image=None if self.image is None else self.image.detach(), loss=None)
 
     def rows(self, index: Tensor) -> View:
         """Some rows of the view."""

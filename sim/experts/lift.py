@@ -68,20 +68,25 @@ class LiftExpert:
         self.style = LiftStyle.draw(self._rng)
         self._wander = Wander(self._rng, self.style.noise)
         self._quarter: int | None = None  # which of the cube's four equal sides is grasped
+        self._near = 0.008  # m aside, from which it goes all the way down
         self._closing = 0  # control steps since the fingers began to close, 0 while open
         self._lift_from: Array | None = None  # where the hand was when the lift began, (3,)
 
     def act(self, observation: Observation) -> NDArray[np.float32]:
         """The row (10,) to command now."""
-        cube, cube_quat = observation.objects["cube"]
-        grasp = cube + [0, 0, self.style.grasp_height]
-        rotation = self._grasp_rotation(cube_quat, observation.eef_rotation)
+        grasp = self._grasp(observation)
+        rotation = self._grasp_rotation(observation.objects["cube"][1], observation.eef_rotation)
         turn_left = matrix_to_axis_angle(rotation @ observation.eef_rotation.T)
         self._advance(observation, grasp, turn_left)
         target = self._target(observation.eef_position, grasp, float(np.linalg.norm(turn_left)))
         slow = 0.35 if 0 <= observation.step - self.style.pause_at < self.style.pause_length else 1.0
         fingers = CLOSED if self._closing else OPEN
         return row_towards(observation, target, rotation, slow * self.style.reach, slow * self.style.turn, fingers)
+
+    def _grasp(self, observation: Observation) -> Array:
+        """Where the cube is to be taken hold of, (3,)."""
+        position: Array = observation.objects["cube"][0] + [0, 0, self.style.grasp_height]
+        return position
 
     def _advance(self, observation: Observation, grasp: Array, turn_left: Array) -> None:
         """Move on from reaching to closing to lifting, and back when the fingers closed on nothing."""
@@ -107,7 +112,7 @@ class LiftExpert:
         if self._closing:
             return grasp
         aside = float(np.linalg.norm(hand[:2] - grasp[:2])) + 0.05 * angle
-        height = self.style.hover * smooth((aside - 0.008) / (self.style.rim - 0.008))
+        height = self.style.hover * smooth((aside - self._near) / (self.style.rim - self._near))
         far = smooth((hand[2] - grasp[2] - 0.03) / 0.08)
         target: Array = grasp + np.array([*(far * self.style.side), height])
         return target + (0.1 + 0.9 * max(far, smooth(aside / self.style.rim))) * wander

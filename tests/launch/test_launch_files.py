@@ -21,7 +21,7 @@ import yaml
 from psr_cli.graph import Plan, load_graph
 
 ROOT = Path(__file__).parents[2]
-GRAPHS = ["robot", "sim"]
+GRAPHS = ["mesh", "robot", "sim"]
 # Not the defaults, of every type.
 VALUES = {
     "k": "2",
@@ -96,8 +96,10 @@ class TestWithStandIns:
         nodes: list[Any] = start.function(context, *start.args)
         return nodes
 
-    @pytest.mark.parametrize("values", [{}, VALUES])
-    def test_the_nodes_are_those_of_psr_up(self, name: str, values: dict[str, str]) -> None:
+    @pytest.mark.parametrize("given", [False, True], ids=["defaults", "given"])
+    def test_the_nodes_are_those_of_psr_up(self, name: str, given: bool) -> None:
+        known = [argument.name for argument in load_graph(name).arguments]
+        values = {argument: value for argument, value in VALUES.items() if given and argument in known}
         nodes = self.start(name, values)
         plan = load_graph(name).resolve(values)
         assert [(each.name, each.executable) for each in nodes] == [(each.name, each.executable) for each in plan.nodes]
@@ -113,6 +115,7 @@ class TestWithStandIns:
             assert launched.package == "psr_suite"
             assert type(launched.on_exit).__name__ == "Shutdown", "one death stops the graph, as in psr up"
 
+    @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_a_parameter_file_replaces_defaults_and_nothing_that_was_given(self, name: str, tmp_path: Path) -> None:
         file = tmp_path / "policy.yaml"
         file.write_text("/policy: {ros__parameters: {steering.k: 3.0, steering.sigma: 0.3}}")
@@ -133,7 +136,8 @@ class TestInstalledPrograms:
             line.strip(' ",').split(" = ") for line in (ROOT / "setup.py").read_text().splitlines() if ":main" in line
         )
         everything = {"record": "true", "depth": "true", "pose": "true"}
-        for node in (node for name in GRAPHS for node in load_graph(name).resolve(everything).nodes):
+        plans = [load_graph(name).resolve({} if name == "mesh" else everything) for name in GRAPHS]
+        for node in (node for plan in plans for node in plan.nodes):
             assert scripts[node.executable] == f"{node.module}:main"
 
 

@@ -197,7 +197,7 @@ class TestReading:
             load_graph(write(tmp_path, "if: $(loud)", "if: $(mode)")).resolve({})
 
     def test_an_absent_graph_is_answered_with_those_there_are(self) -> None:
-        with pytest.raises(FileNotFoundError, match="no graph 'simulator' .* there are: robot, sim"):
+        with pytest.raises(FileNotFoundError, match="no graph 'simulator' .* there are: mesh, robot, sim"):
             load_graph("simulator")
 
 
@@ -261,8 +261,27 @@ class TestInstallation:
 
 
 class TestShippedGraphs:
-    def test_there_is_one_for_the_simulator_and_one_for_a_robot(self) -> None:
-        assert graph_names() == ["robot", "sim"]
+    def test_there_is_one_for_each_way_to_run(self) -> None:
+        assert graph_names() == ["mesh", "robot", "sim"]
+
+    def test_the_mesh_builders_sets_parameters_that_the_node_has(self, ros_domain: int) -> None:
+        pytest.importorskip("rclpy", reason="needs ROS")
+        from rclpy.context import Context
+
+        from psr_mesh.node import MeshNode
+
+        (planned,) = load_graph("mesh").resolve({}).nodes
+        context = Context()
+        context.init(args=[], domain_id=ros_domain)
+        node = MeshNode(context=context, cli_args=["--ros-args", "-p", "autostart:=false"])
+        try:
+            declared = {each: node.get_parameter(each).value for each in planned.parameters}
+        finally:
+            node.destroy_node()
+            context.try_shutdown()
+        folders = ("prior", "catalogue", "work")
+        for each, value in planned.parameters.items():
+            assert value == (str(Path(declared[each]).absolute()) if each in folders else declared[each]), each
 
     @pytest.mark.parametrize("name", ["robot", "sim"])
     def test_defaults_resolve_and_what_they_point_to_exists(self, name: str) -> None:

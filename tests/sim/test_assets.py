@@ -13,6 +13,7 @@ from sim.actions import pose_row
 from sim.assets import draw_asset, load_asset
 from sim.drop_test import LONGEST, drop_test, narrowest_width
 from sim.environments import make_env
+from sim.extras import Extras
 from sim.rendering import CameraConfig, choose_gl
 from tests.psr_mesh.fields import Solid, ball, box
 
@@ -129,7 +130,7 @@ class TestPictures:
         assert columns[reddish(left)].max() <= columns[bluish(left)].min() + 2
 
     def test_lift_with_the_object_steps_and_shows_it(self, mjcf):
-        env = make_env("Lift", CameraConfig(width=128, height=128), asset=mjcf["box"])
+        env = make_env("Lift", CameraConfig(width=128, height=128), Extras(asset=str(mjcf["box"])))
         try:
             observation = env.reset(3)
             rgb = env.images().rgb
@@ -145,4 +146,4 @@ class TestPictures:
 
 def test_other_tasks_take_no_asset(mjcf):
     with pytest.raises(ValueError, match="task Lift, which alone takes one"):
-        make_env("PushT", asset=mjcf["box"])
+        make_env("PushT", extras=Extras(asset=str(mjcf["box"])))
