@@ -58,11 +58,11 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Makes what is not kept yet, measures, and writes the report; 130 when interrupted (what is finished stays)."""
     _check(args)
-    from psr_eval.distillation_2d import run_jobs
     from psr_eval.distillation_2d_report import write_report
     from psr_eval.distillation_2d_scores import compare
     from psr_eval.image_files import fitted
     from psr_eval.kept import KeptResults
+    from psr_eval.picture_jobs import run_jobs
 
     setting, notes = _setting(args), []
     space = _clip(args, setting.prompts)

@@ -10,9 +10,10 @@ from typing import Any
 
 from psr_eval.distillation_2d_figures import write_pictures, write_scatter
 from psr_eval.distillation_2d_rows import INVERSION_CHANGES, LADDER_CHANGES, METHOD_ROWS, STEERING_CHANGES
-from psr_eval.distillation_2d_scores import METRICS, Comparison
+from psr_eval.distillation_2d_scores import METRICS
 from psr_eval.distillation_results import Diversity, lead_over
 from psr_eval.paired import verdict
+from psr_eval.picture_scores import Comparison
 from psr_eval.report_text import as_triple, estimate_text, head, line, marked, write_files
 
 DIGITS = {"text": 2}  # after the point; of the other metrics 3
