@@ -63,10 +63,12 @@ def run_jobs(
 
     report(done, total, name) follows each that is.
     """
-    missing = [job for job in jobs if kept.get(job.settings()) is None or not job.path(folder).is_file()]
+    missing = {
+        job.path(folder): job for job in jobs if kept.get(job.settings()) is None or not job.path(folder).is_file()
+    }
     if missing:
         report(0, len(missing), "")
-    for number, job in enumerate(missing, 1):
+    for number, job in enumerate(missing.values(), 1):
         kept.add(job.settings(), job.make(folder))
         report(number, len(missing), f"{job.prompt}, {job.row.name}")
     return [Result(job, read_strip(job.path(folder), job.pictures), kept.get(job.settings())) for job in jobs]

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psr_eval.distillation_2d_report import as_faithful, most_diverse, rivals
+from psr_eval.distillation_2d_report import most_diverse, rivals
 from psr_eval.distillation_2d_rows import METHOD_ROWS
-from psr_eval.distillation_2d_scores import compare
+from psr_eval.distillation_2d_scores import METRICS, compare
 from psr_eval.frechet import Statistics, frechet_distance
+from psr_eval.picture_answers import as_faithful
 from psr_eval.picture_scores import Comparison, Entry, frechet_distances, mean_distances, root_mean_squares
 
 ROWS = {row.name: row for row in METHOD_ROWS}

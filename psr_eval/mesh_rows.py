@@ -1,0 +1,144 @@
+"""The rows of distillation of objects: a method, its options, and how the view is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from psr_core.distillation.stable_diffusion import StableDiffusionPrior
+from psr_eval.distillation_2d_rows import UNNATURAL
+from psr_eval.equal_calls import most_iterations, plain_options
+from psr_eval.silent_prior import SilentPrior
+from psr_mesh.cameras import Cameras
+from psr_mesh.settings import PRESETS, MeshSettings, preset_settings
+from psr_mesh.training import MeshTrainer, VolumeScene
+
+OF_THE_METHOD = ("options", "guidance")  # what a preset says of DSD, and not of others
+
+
+@dataclass(frozen=True)
+class Row:
+    """method: of psr_core.distillation.methods. options: of the method, after those of its released code where
+    `published`. view_prompts: None for the preset's."""
+
+    name: str
+    method: str
+    options: tuple[tuple[str, Any], ...] = ()
+    published: bool = False
+    view_prompts: str | None = None
+    shares: ClassVar[bool] = False  # each object has a critic of its own
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the result, as plain values."""
+        same = ("name", "method", "published", "view_prompts")
+        return {**{name: getattr(self, name) for name in same}, "options": plain_options(self.options)}
+
+
+SDS, DSD = Row("SDS", "sds"), Row("DSD", "dsd")
+RECOMPUTED = Row("DSD, nothing kept", "dsd", (("reading", "recomputed"),))
+PUBLISHED = Row("DSD, as published", "dsd", published=True)
+RANDOM = Row("DSD, random noise", "dsd", (("noise", "random"),))
+LINEAR = Row("DSD, linear", "dsd", (("noise", "linear"),))
+METHOD_ROWS = (
+    SDS,
+    Row("ASD", "asd"),
+    Row("SDI", "sdi", published=True),
+    Row("Consistent3D", "consistent3d"),
+    Row("VSD", "vsd"),
+    Row("HiFA", "hifa"),
+    Row("ESD", "esd"),
+    Row("NFSD", "nfsd"),
+    DSD,
+    RECOMPUTED,
+    PUBLISHED,
+    RANDOM,
+    LINEAR,
+    Row("MSD", "msd"),
+)
+VIEW_ROWS = tuple(
+    Row(f"DSD, {said}", "dsd", view_prompts=name)
+    for said, name in (("no view words", "none"), ("view words", "words"), ("Perp-Neg", "perp_neg"))
+)
+GROUPS = {"methods": METHOD_ROWS, "views": VIEW_ROWS}
+METHODS = tuple(dict.fromkeys(row.method for row in METHOD_ROWS))
+
+
+def rows_of(groups: Sequence[str], methods: Sequence[str]) -> list[Row]:
+    """The rows of groups that are of the methods."""
+    return [row for group in groups for row in GROUPS[group] if row.method in methods]
+
+
+def settings_of(
+    row: Row, preset: str, prompt: str, seed: int = 0, steps: int = 1, negative: str = UNNATURAL
+) -> MeshSettings:
+    """An object of a row. negative: for NFSD alone. Raises ValueError as MeshSettings does."""
+    said = PRESETS[preset]
+    if row.method != said.get("method", "dsd") or row.published:
+        said = {name: value for name, value in said.items() if name not in OF_THE_METHOD}
+    changes = {"options": {**said.get("options", {}), **dict(row.options)}}
+    if row.view_prompts is not None:
+        changes["view_prompts"] = row.view_prompts
+    return preset_settings(
+        preset,
+        prompt,
+        **{
+            **dict.fromkeys(set(PRESETS[preset]) & {"guidance"} - set(said)),
+            **changes,
+            "method": row.method,
+            "published": row.published,
+            "steps": steps,
+            "seed": seed,
+            "negative": negative if row.method == "nfsd" else None,
+        },
+    )
+
+
+def reach(preset: str) -> float:
+    """The sum of a preset's learning rates, which every row has, whatever its iterations."""
+    settings = preset_settings(preset, "an object")
+    return settings.steps * settings.lr
+
+
+@cache
+def iterations(row: Row, prior: StableDiffusionPrior, preset: str, prompt: str, calls: int, negative: str) -> int:
+    """The most iterations of a row that ask for no more than so many guided predictions an object, of all its views.
+
+    Found by running the method on a prior that says nothing, and nothing rendered, which also refuses what the method
+    cannot take, before any call of the model. Raises ValueError where one iteration costs more.
+    """
+    blind = _BlindPrior(prior)
+
+    @cache
+    def counted(steps: int) -> int:
+        trainer = MeshTrainer(settings_of(row, preset, prompt, 0, steps, negative), blind, {})
+        trainer.run.scene = _Unseen(**vars(trainer.scene))
+        trainer.run.run()
+        return trainer.guided.guided
+
+    return most_iterations(counted, calls, row.name)
+
+
+class _BlindPrior(SilentPrior):
+    """Nor has it an autoencoder."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        return image.new_zeros(len(image), *self.shape) + 0 * image.sum()
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x.new_zeros(len(x), *self.image_shape)
+
+
+class _Unseen(VolumeScene):
+    """The views of a volume by name, which are not rendered."""
+
+    def __init__(self, rendering: object, **given: Any) -> None:
+        super().__init__(**given)
+
+    def _look(self, cameras: Cameras, step: int) -> tuple[Tensor, Tensor]:
+        image = torch.zeros(self.settings.views, *self.prior.image_shape, requires_grad=True)
+        return image, 0 * image.sum()
