@@ -163,8 +163,8 @@ class MeshTrainer:
 
     def _check(self) -> None:
         seen = self.scene.rendering
-        opacity = float("nan") if seen is None else float(seen.opacity.mean())
-        most = 0.0 if seen is None else float(seen.opacity.max())
+        opacity = float("nan") if seen is None else float(seen.opacity.detach().mean())
+        most = 0.0 if seen is None else float(seen.opacity.detach().max())
         problems = {
             "is not finite": not all(level.isfinite().all() for level in self.volume.levels),
             "is empty": opacity < EMPTY,
