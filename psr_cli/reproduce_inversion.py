@@ -10,9 +10,9 @@ from psr_cli.picture_comparison import check_least, text_prior
 from psr_cli.progress import Progress
 
 KINDS = ("mug", "teapot", "bottle", "chair", "sofa", "lamp", "clock", "car", "house", "duck")
-DESCRIPTION = """Renders random objects from all around, takes the views back to noise by DDIM run backwards, and compares
-the noises of views of the same object, the same kind, and other kinds (figure B.1 of the thesis). Writes table.md,
-table.json and noises.png. What is inverted is kept in noises, so that after Ctrl-C the same command goes on."""
+DESCRIPTION = """Renders random objects from all around, takes the views back to noise by DDIM run backwards, and
+compares the noises of views of the same object, the same kind, and other kinds (figure B.1 of the thesis). Writes
+table.md, table.json and noises.png. What is inverted is kept in noises: after Ctrl-C the same command goes on."""
 
 
 def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -27,14 +27,14 @@ from psr_eval.image_files import Pixels
 from psr_eval.picture_jobs import file_name
 
 ELEVATION = 15.0  # degrees
-PERMUTATIONS = 10_000
+PERMUTATIONS = 2000
 GROUPS = ("object", "kind", "others")  # pairs of the same object, of other objects of the same kind, of other kinds
 
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """What all objects share. weights: sha256 of the prior's; views: of each object, at equal steps around it; steps: of
-    DDIM; text: whether the inversion is told the kind, or nothing; seed: of the objects."""
+    """What all objects share. weights: sha256 of the prior's; views: of each object, at equal steps around it; steps:
+    of DDIM; text: whether the inversion is told the kind, or nothing; seed: of the objects."""
 
     prior: StableDiffusionPrior
     weights: str

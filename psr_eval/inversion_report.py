@@ -22,9 +22,9 @@ Views of {objects} objects of each of {kinds} kinds were rendered from {views} s
 steps of DDIM under {said}. Prior: {prior}, {size}. The cosine of two noises is 1 where they are the same and about 0
 where they have nothing in common. All pairs are of different azimuths.
 """
-CAUTION = """All views of an object have its sky and its lamps, beside its shape and colours, so a noise that follows the
-background alone would count as alike, too. "pictures" are the same cosines of the latents that the noises were made
-from: what is alike before the inversion."""
+CAUTION = """All views of an object have its sky and its lamps, beside its shape and colours, so a noise that follows
+the background alone would count as alike, too. "pictures" are the same cosines of the latents that the noises were
+made from: what is alike before the inversion."""
 
 
 def write_report(

@@ -1,0 +1,98 @@
+"""Inverted noises of views: groups, permutation tests, the map, and what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from psr_core.distillation.guidance import GuidedPrior
+from psr_core.distillation.inversion import inversion_times, ode_step
+from psr_core.distillation.method import View
+from psr_core.distillation.prior_folder import open_prior
+from psr_eval.inversion import Inversion, Noises, flat_map, group_means, invert_objects, permutation_p
+from tests.psr_core.distillation.tiny_priors import SIZE, tiny_text_to_image
+
+KINDS, OBJECTS, VIEWS, VALUES = 4, 3, 4, 50
+
+
+def noises(of_kind=0.0, of_object=0.0, seed=0):
+    """Noises with a common part for each kind and each object."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(KINDS * OBJECTS), VIEWS)
+    kinds = owner // OBJECTS
+    parts = of_kind * rng.standard_normal((KINDS, VALUES))[kinds]
+    parts = parts + of_object * rng.standard_normal((KINDS * OBJECTS, VALUES))[owner]
+    values = parts + rng.standard_normal((len(owner), VALUES))
+    return Noises(values, kinds, owner, np.tile(np.arange(VIEWS) * 90.0, KINDS * OBJECTS))
+
+
+class TestGroups:
+    def test_what_objects_share_is_seen_in_their_pairs_alone(self):
+        found = noises(of_object=1.0)
+        means = group_means(found)
+        assert means["object"] == pytest.approx(0.5, abs=0.1) and abs(means["kind"]) < 0.1 > abs(means["others"])
+        tests = permutation_p(found, 199)
+        assert tests["object"] == pytest.approx(1 / 200) and tests["kind"] > 0.01
+
+    def test_what_kinds_share_makes_no_object_of_theirs_closer(self):
+        tests = permutation_p(noises(of_kind=1.0), 199)
+        assert tests["kind"] == pytest.approx(1 / 200) and tests["object"] > 0.01
+
+    def test_a_view_that_all_objects_share_makes_nothing_closer(self):
+        found = noises()
+        common = 5 * np.random.default_rng(1).standard_normal((VIEWS, VALUES))
+        shifted = Noises(found.values + np.tile(common, (KINDS * OBJECTS, 1)), *list(vars(found).values())[1:])
+        assert permutation_p(shifted, 199)["object"] > 0.01
+
+    def test_one_object_of_each_kind_leaves_nothing_to_exchange(self):
+        found = noises()
+        alone = Noises(found.values, found.objects, found.objects, found.azimuths)
+        assert np.isnan(permutation_p(alone, 9)["object"])
+
+
+def test_the_map_has_the_distances_of_noises_that_lie_in_a_plane():
+    angles = np.array([0.1, 0.2, 1.5, 3.0])
+    values = np.stack([np.cos(angles), np.sin(angles)], 1)
+    found = flat_map(Noises(values, np.arange(4), np.arange(4), np.zeros(4)))
+    expected = np.linalg.norm(values[:, None] - values, axis=2)
+    assert np.linalg.norm(found[:, None] - found, axis=2) == pytest.approx(expected)
+
+
+class TestInversion:
+    @pytest.fixture(scope="class")
+    def prior(self, tmp_path_factory):
+        return open_prior(tiny_text_to_image(tmp_path_factory.mktemp("sd"))).load()
+
+    @staticmethod
+    def drawn(kind, number):
+        rng = np.random.default_rng([ord(kind[0]), number])
+        return rng.integers(0, 255, (2, SIZE, SIZE, 3), np.uint8)
+
+    def test_ddim_from_the_noise_ends_at_the_picture(self, prior):
+        inversion = Inversion(prior, "digest", 2, 200, False, 0)
+        noise, latent = (torch.from_numpy(one).float() for one in inversion.noises(self.drawn("cat", 0), "cat"))
+        rows = torch.arange(2)
+        view = View(noise.view(2, *prior.shape), prior.prompt("a cat", 2), rows, rows)
+        with torch.no_grad():
+            back = integrate(GuidedPrior(prior), view)
+        assert (back.flatten(1) - latent).square().mean() < 0.05 * (noise - latent).square().mean()
+
+    def test_what_is_inverted_is_kept(self, prior, tmp_path, monkeypatch):
+        inversion, told = Inversion(prior, "digest", 2, 2, True, 0), []
+        asked = (inversion, ["cat", "dog"], 2, self.drawn, tmp_path, lambda *one: told.append(one))
+        first, latents = invert_objects(*asked)
+        assert first.values.shape == (8, int(np.prod(prior.shape))) and told[-1] == (4, 4, "dog")
+        assert first.kinds.tolist() == [0] * 4 + [1] * 4 and first.objects.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+        monkeypatch.setattr(Inversion, "noises", None)
+        again, _ = invert_objects(*asked)
+        assert np.array_equal(first.values, again.values) and not np.array_equal(first.values, latents.values)
+
+
+def integrate(prior, view):
+    """DDIM down from the noise of a view, without a text, in as many steps as the inversion took."""
+    times = inversion_times(prior.levels, prior.levels.last, prior.levels.last, 200)[::-1]
+    x = view.x
+    for t, next_t in zip(times, times[1:], strict=False):
+        x = ode_step(prior, x, t, next_t, view.prompt, 0.0)
+    return x
