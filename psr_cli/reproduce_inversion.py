@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             "size": f"{width} x {height} pixels",
             "made_with": {"git_revision": git_revision(), **environment()},
         }
-        paths = write_report(noises, latents, kinds, settings, args.out)
+        paths = write_report(noises, latents, prior.shape[0], kinds, settings, args.out)
     except KeyboardInterrupt:
         print(f"\ninterrupted: {args.out} keeps what was made; the same command goes on", file=sys.stderr)
         return 130

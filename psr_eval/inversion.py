@@ -8,7 +8,7 @@ no group has more of the same view. A permutation test says whether the labels m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,12 @@ class Noises:
         units = self.values / np.linalg.norm(self.values, axis=1, keepdims=True)
         found: Array = units @ units.T
         return found
+
+    def without_means(self, channels: int) -> Noises:
+        """Each less the mean of each of its channels, which come one after the other: without an even colour."""
+        by_channel = self.values.reshape(len(self.values), channels, -1)
+        values = by_channel - by_channel.mean(2, keepdims=True)
+        return replace(self, values=values.reshape(self.values.shape))
 
 
 def invert_objects(

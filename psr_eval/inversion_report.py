@@ -16,23 +16,25 @@ from psr_eval.paired import SIGNIFICANCE
 from psr_eval.report_text import head, line, p_text, write_files
 from psr_eval.toy_figures import write_png
 
+EVEN = "noises without an even colour"
 INTRODUCTION = """# Do the views of an object start from noises that are alike?
 
-Views of {objects} objects of each of {kinds} kinds were rendered from {views} sides, and taken back to noise by {steps}
-steps of DDIM under {said}. Prior: {prior}, {size}. The cosine of two noises is 1 where they are the same and about 0
-where they have nothing in common. All pairs are of different azimuths.
+Views of {objects} objects of each of {kinds} kinds were rendered from {views} sides, and taken back to noise by
+{steps} steps of DDIM under {said}. Prior: {prior}, {size}. The cosine of two noises is 1 where they are
+the same and about 0 where they have nothing in common. All pairs are of different azimuths.
 """
 CAUTION = """All views of an object have its sky and its lamps, beside its shape and colours, so a noise that follows
-the background alone would count as alike, too. "pictures" are the same cosines of the latents that the noises were
-made from: what is alike before the inversion."""
+the background alone would count as alike, too; without an even colour, each channel of a noise has mean 0. "pictures"
+are the cosines of the latents that the noises were made from: what is alike before the inversion."""
 
 
 def write_report(
-    noises: Noises, latents: Noises, kinds: Sequence[str], settings: Mapping[str, Any], folder: Path
+    noises: Noises, latents: Noises, channels: int, kinds: Sequence[str], settings: Mapping[str, Any], folder: Path
 ) -> list[Path]:
-    """Writes table.md, table.json and noises.png into a folder."""
-    means = {"noises": group_means(noises), "pictures": group_means(latents)}
-    tests = permutation_p(noises)
+    """Writes table.md, table.json and noises.png into a folder. channels: of a noise."""
+    rows = {"noises": noises, EVEN: noises.without_means(channels), "pictures": latents}
+    means = {name: group_means(row) for name, row in rows.items()}
+    tests = {name: permutation_p(rows[name]) for name in ("noises", EVEN)}
     content = {"settings": dict(settings), "cosines": means, "p": tests}
     files = {
         "table.md": as_markdown(means, tests, settings).encode(),
@@ -44,24 +46,26 @@ def write_report(
 
 
 def as_markdown(
-    means: Mapping[str, Mapping[str, float]], tests: Mapping[str, float], settings: Mapping[str, Any]
+    means: Mapping[str, Mapping[str, float]], tests: Mapping[str, Mapping[str, float]], settings: Mapping[str, Any]
 ) -> str:
     """The whole report."""
     lines = [head(["mean cosine", "same object", "same kind", "other kinds"])]
     lines += [line([name, *(f"{value:.3f}" for value in row.values())]) for name, row in means.items()]
-    found = means["noises"]
-    answers = [
-        _answer("views of the same object", "views of other objects of its kind", found["object"], found["kind"]),
-        _answer("objects of the same kind", "objects of other kinds", found["kind"], found["others"]),
-    ]
-    said = [f"* {text} (permutation test: {_p(p)})." for text, p in zip(answers, tests.values(), strict=True)]
+    said = [_answer(name, means[name], tests[name]) for name in tests]
     parts = [INTRODUCTION.format(**settings), "\n".join(said), "\n".join(lines), CAUTION]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def _answer(near: str, far: str, one: float, other: float) -> str:
-    word = "closer" if one > other else "not closer"
-    return f"Noises of {near} are **{word}** than those of {far}: {one:.3f} and {other:.3f}"
+def _answer(name: str, mean: Mapping[str, float], p: Mapping[str, float]) -> str:
+    """What the cosines of a row say of objects and of kinds."""
+    pairs = (("object", "views of the same object", "views of other objects of its kind", "kind"),)
+    pairs += (("kind", "objects of the same kind", "objects of other kinds", "others"),)
+    said = []
+    for one, near, far, other in pairs:
+        word = "closer" if mean[one] > mean[other] else "not closer"
+        figures = f"{mean[one]:.3f} and {mean[other]:.3f}; permutation test: {_p(p[one])}"
+        said.append(f"* {name.capitalize()} of {near} are **{word}** than those of {far} ({figures}).")
+    return "\n".join(said)
 
 
 def _p(value: float) -> str:

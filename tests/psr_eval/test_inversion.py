@@ -45,6 +45,13 @@ class TestGroups:
         shifted = Noises(found.values + np.tile(common, (KINDS * OBJECTS, 1)), *list(vars(found).values())[1:])
         assert permutation_p(shifted, 199)["object"] > 0.01
 
+    def test_without_means_an_even_colour_makes_nothing_closer(self):
+        found = noises()
+        colours = np.random.default_rng(1).standard_normal((KINDS * OBJECTS, 2))[found.objects]
+        tinted = Noises(found.values + 3 * colours.repeat(VALUES // 2, 1), *list(vars(found).values())[1:])
+        assert permutation_p(tinted, 199)["object"] == pytest.approx(1 / 200)
+        assert permutation_p(tinted.without_means(2), 199)["object"] > 0.01
+
     def test_one_object_of_each_kind_leaves_nothing_to_exchange(self):
         found = noises()
         alone = Noises(found.values, found.objects, found.objects, found.azimuths)
