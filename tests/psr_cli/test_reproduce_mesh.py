@@ -10,7 +10,8 @@ import pytest
 
 from psr_cli.main import main
 from psr_core.object_prior.words import word_tokenizer
-from psr_eval import inversion, mesh_runs
+from psr_eval import distillation_2d, inversion, mesh_runs
+from psr_eval.distillation_2d_rows import Row
 from psr_mesh import settings
 from tests.interruption import interrupt_after
 from tests.psr_core.distillation.tiny_priors import SIZE, tiny_multi_view, tiny_text_to_image
@@ -32,6 +33,7 @@ def reproduce(folders, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(settings.PRESETS, "quick", {**SMALL, "options": {"grid": 2}})
     monkeypatch.setattr("psr_cli.reproduce_mesh.REFERENCES", 1)
+    monkeypatch.setattr(distillation_2d, "REFERENCE", Row("DDIM", "ddim", (("steps", 2),)))
     return lambda options="": main(shlex.split(f"{FIXED} --prior {folders['prior']} {options}"))
 
 
@@ -53,11 +55,14 @@ def test_methods_with_fidelity_diversity_and_cost(reproduce, folders, tmp_path):
     assert "DDIM's pictures of such views" in (tmp_path / "out" / "table.md").read_text()
 
 
-def test_without_clip_pixels_alone_are_compared_and_meshes_only_if_asked(reproduce, tmp_path):
-    assert reproduce("--methods sds --rows methods --meshes --out out") == 0
-    (row,) = table(tmp_path / "out")["rows"]
-    assert row["text"] is None and row["pixel_diversity"] is not None and row["lies_still"] is not None
-    assert len(list((tmp_path / "out" / "meshes").iterdir())) <= 6
+def test_without_clip_pixels_alone_are_compared_and_meshes_only_if_asked(reproduce, tmp_path, monkeypatch):
+    built = {"problem": "", "graspable": True, "built": True}
+    monkeypatch.setattr(mesh_runs, "build_meshes", lambda results, *_: [built] * len(results))
+    for options in ("--meshes", ""):
+        assert reproduce(f"--methods sds --rows methods --out out {options}") == 0
+        (row,) = table(tmp_path / "out")["rows"]
+        assert row["text"] is None and row["pixel_diversity"] is not None
+        assert (row["lies_still"] is not None) == bool(options)
 
 
 def test_interrupted_it_goes_on_and_ends_with_the_same_table(reproduce, tmp_path, monkeypatch, capsys):
@@ -86,7 +91,7 @@ class TestRefused:
         [
             ("--prompts 'a cat' 'a dog'", "--prompts has 2 different texts, expected 3 or more"),
             ("--seeds 1", "--seeds is 1, expected 2 or more"),
-            ("--calls 3 --methods dsd", "3 calls are too few for DSD"),
+            ("--calls 1 --methods sds", "1 calls are too few for SDS"),
             ("--rows views --methods sds", "no row of views is of sds"),
             ("--clip nowhere", "--clip FOLDER is nowhere, and it is not there"),
             ("--dtype float16", "dtype is float16 and device is cpu"),

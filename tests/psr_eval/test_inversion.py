@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from psr_core.distillation.guidance import GuidedPrior
-from psr_core.distillation.inversion import inversion_times, ode_step
-from psr_core.distillation.method import View
 from psr_core.distillation.prior_folder import open_prior
 from psr_eval.inversion import Inversion, Noises, flat_map, group_means, invert_objects, permutation_p
 from tests.psr_core.distillation.tiny_priors import SIZE, tiny_text_to_image
@@ -76,14 +73,17 @@ class TestInversion:
         rng = np.random.default_rng([ord(kind[0]), number])
         return rng.integers(0, 255, (2, SIZE, SIZE, 3), np.uint8)
 
-    def test_ddim_from_the_noise_ends_at_the_picture(self, prior):
-        inversion = Inversion(prior, "digest", 2, 200, False, 0)
-        noise, latent = (torch.from_numpy(one).float() for one in inversion.noises(self.drawn("cat", 0), "cat"))
-        rows = torch.arange(2)
-        view = View(noise.view(2, *prior.shape), prior.prompt("a cat", 2), rows, rows)
-        with torch.no_grad():
-            back = integrate(GuidedPrior(prior), view)
-        assert (back.flatten(1) - latent).square().mean() < 0.05 * (noise - latent).square().mean()
+    def test_where_no_noise_is_seen_a_picture_only_fades(self, prior, monkeypatch):
+        monkeypatch.setattr(prior, "noise", lambda x, *_: torch.zeros_like(x))
+        noise, latent = Inversion(prior, "digest", 2, 5, False, 0).noises(self.drawn("cat", 0), "cat")
+        assert noise == pytest.approx(prior.levels.level(prior.levels.last).alpha * latent, abs=1e-6)
+
+    def test_the_kind_is_said_only_if_asked(self, prior):
+        def found(text, kind):
+            return Inversion(prior, "digest", 2, 3, text, 0).noises(self.drawn("cat", 0), kind)[0]
+
+        assert np.array_equal(found(False, "cat"), found(False, "dog"))
+        assert not np.array_equal(found(True, "cat"), found(True, "dog"))
 
     def test_what_is_inverted_is_kept(self, prior, tmp_path, monkeypatch):
         inversion, told = Inversion(prior, "digest", 2, 2, True, 0), []
@@ -94,12 +94,3 @@ class TestInversion:
         monkeypatch.setattr(Inversion, "noises", None)
         again, _ = invert_objects(*asked)
         assert np.array_equal(first.values, again.values) and not np.array_equal(first.values, latents.values)
-
-
-def integrate(prior, view):
-    """DDIM down from the noise of a view, without a text, in as many steps as the inversion took."""
-    times = inversion_times(prior.levels, prior.levels.last, prior.levels.last, 200)[::-1]
-    x = view.x
-    for t, next_t in zip(times, times[1:], strict=False):
-        x = ode_step(prior, x, t, next_t, view.prompt, 0.0)
-    return x

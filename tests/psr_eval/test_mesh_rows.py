@@ -53,8 +53,8 @@ def test_as_many_iterations_as_the_calls_are_enough_for(prior, name):
 
 
 def test_a_row_that_cannot_iterate_once_is_refused(prior):
-    with pytest.raises(ValueError, match="3 calls are too few for DSD"):
-        iterations(DSD, prior, "quick", "a cat", 3, "a blur")
+    with pytest.raises(ValueError, match="1 calls are too few for SDS; one iteration costs 2"):
+        iterations(SDS, prior, "quick", "a cat", 1, "a blur")
 
 
 class TestSettings:

@@ -90,7 +90,7 @@ class TestFronts:
         rules = {"a cat": self.rule(True, 1.0), "a dog": self.rule(False, 1.0)}
         found = compare(results("DSD", 40), None, None, rules)
         assert np.isnan(found.entries["DSD"].means["repeated_front"][2:]).all()
-        assert found.estimate("DSD", "repeated_front").mean == 100
+        assert found.estimate("DSD", "repeated_front").mean == pytest.approx(100)
 
     def test_nothing_is_judged_without_a_rule_that_tells(self):
         assert (
