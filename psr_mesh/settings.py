@@ -67,6 +67,7 @@ class MeshSettings:
     pixels: int | None = None
     intervals: int = 48
     lit: bool = True
+    noise_bin: float = 30.0
     cameras: CameraRanges = CameraRanges()
     regularisers: Regularisers = Regularisers()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,17 @@ from psr_mesh.settings import MeshSettings
 from psr_mesh.view_prompts import ViewPrompts, multi_view, novel_view, perp_neg, same_words, view_words
 from psr_mesh.volume import Volume
 
+NOISES = 1 << 20  # at most, of a seed
 FALLBACK_GUIDANCE = 7.5  # of a method without a released code
 SKY = (0.80, 0.95)  # brightness of the backgrounds that the prior knows
 ABOVE = (0.4, 1.4)  # radians, of its lamps
 EMPTY, FULL, FOG = 0.003, 0.95, 0.5  # of the mean opacity, the mean opacity, and the largest opacity
+
+
+def noise_number(cameras: Cameras, side: float) -> Tensor:
+    """Which of a seed's noises a view follows (B,): one for each cell of the sphere, `side` degrees wide and high."""
+    around, up = cameras.azimuth % 360 // side, (cameras.elevation + 90) // side
+    return (up * math.ceil(360 / side) + around).long()
 
 
 class VolumeScene:
@@ -49,7 +57,7 @@ class VolumeScene:
         cameras = self.prompts.placed(random_cameras(settings.cameras, settings.views, settings.seed, step))
         bins = self.prompts.bins(cameras).to(device)
         image, loss = self._look(cameras, step)
-        seeds = torch.full((settings.views,), settings.seed, dtype=torch.int64, device=device)
+        seeds = NOISES * settings.seed + noise_number(cameras, settings.noise_bin).to(device)
         camera = camera_numbers(cameras.elevation, cameras.azimuth).to(device) if self.cameras else None
         return View(self.prior.encode(image), self.prompts.prompt(bins), seeds, bins, camera, image, loss)
 
