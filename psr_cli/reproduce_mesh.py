@@ -43,7 +43,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--seeds", type=int, default=2, help="objects of each row and prompt")
     add("--seed", type=int, default=0, help="of the first object; the others follow")
     add("--preset", choices=("quick", "default"), default="quick", help="settings of `psr mesh`, but for iterations")
-    add("--calls", type=int, default=840, help="guided predictions of the model, for each object")
+    add("--calls", type=int, help="guided predictions of the model, for each object (default: DSD's in the preset)")
     add("--negative", metavar="TEXT", help="what no picture should be, for nfsd (default: words of its paper)")
     add("--meshes", action="store_true", help="also make meshes of all objects, and drop them onto a floor")
     add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
@@ -54,7 +54,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Makes what is not kept yet, measures, and writes the report; 130 when interrupted (what is finished stays)."""
     check_prompts(args)
-    check_least(args, seeds=FEWEST_SEEDS, seed=0, calls=1)
+    check_least(args, seeds=FEWEST_SEEDS, seed=0)
     from psr_core.image_folder import INDEX
     from psr_eval.fronts import front_rules
     from psr_eval.image_files import fitted
@@ -102,12 +102,16 @@ def _setting(args: argparse.Namespace, line: Progress) -> Setting:
     """The prior, loaded, and what else is shared. Raises ValueError for texts that it does not take."""
     from psr_core.diffusers_folder import modules_sha256
     from psr_eval.distillation_2d_rows import UNNATURAL
+    from psr_eval.mesh_rows import preset_calls
     from psr_eval.mesh_runs import Setting
 
     prior = text_prior(args)
     for text in args.prompts:
         prior.prompt(text, 1, args.negative)
     negative = UNNATURAL if args.negative is None else args.negative
+    if args.calls is None:
+        args.calls = preset_calls(prior, args.preset, args.prompts[0])
+    check_least(args, calls=1)
     same = (args.preset, args.prompts, args.calls, negative)
     return Setting(prior, modules_sha256(prior.parts), *same, lambda done, steps: line.say(f"iteration {done}/{steps}"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from psr_eval.fronts import FrontRule
 from psr_eval.mesh_figures import write_objects
-from psr_eval.mesh_rows import DSD, LINEAR, METHOD_ROWS, PUBLISHED, RANDOM, RECOMPUTED, SDS, VIEW_ROWS
+from psr_eval.mesh_rows import DSD, LINEAR, METHOD_ROWS, ONE_NOISE, PUBLISHED, RANDOM, RECOMPUTED, SDS, VIEW_ROWS
 from psr_eval.mesh_scores import METRICS
 from psr_eval.paired import verdict
 from psr_eval.picture_answers import faithful_rows, lead_in, lead_text
@@ -111,7 +111,9 @@ def _most_diverse(found: Comparison) -> Iterator[str]:
 
 
 def _ablation(found: Comparison) -> Iterator[str]:
-    yield from _changes(found, "Does the noise of the trajectory matter? (table 2.3)", [RANDOM.name, LINEAR.name])
+    yield from _changes(
+        found, "Does the noise of the trajectory matter? (table 2.3)", [RANDOM.name, LINEAR.name, ONE_NOISE.name]
+    )
 
 
 def _changes(found: Comparison, title: str, names: Sequence[str]) -> Iterator[str]:

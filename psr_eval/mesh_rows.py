@@ -24,19 +24,19 @@ OF_THE_METHOD = ("options", "guidance")  # what a preset says of DSD, and not of
 @dataclass(frozen=True)
 class Row:
     """method: of psr_core.distillation.methods. options: of the method, after those of its released code where
-    `published`. view_prompts: None for the preset's."""
+    `published`. changes: of other fields of MeshSettings."""
 
     name: str
     method: str
     options: tuple[tuple[str, Any], ...] = ()
     published: bool = False
-    view_prompts: str | None = None
+    changes: tuple[tuple[str, Any], ...] = ()
     shares: ClassVar[bool] = False  # each object has a critic of its own
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, as plain values."""
-        same = ("name", "method", "published", "view_prompts")
-        return {**{name: getattr(self, name) for name in same}, "options": plain_options(self.options)}
+        plain = {name: getattr(self, name) for name in ("name", "method", "published")}
+        return {**plain, "options": plain_options(self.options), "changes": dict(self.changes)}
 
 
 SDS, DSD = Row("SDS", "sds"), Row("DSD", "dsd")
@@ -44,6 +44,7 @@ RECOMPUTED = Row("DSD, nothing kept", "dsd", (("reading", "recomputed"),))
 PUBLISHED = Row("DSD, as published", "dsd", published=True)
 RANDOM = Row("DSD, random noise", "dsd", (("noise", "random"),))
 LINEAR = Row("DSD, linear", "dsd", (("noise", "linear"),))
+ONE_NOISE = Row("DSD, one noise", "dsd", changes=(("noise_bin", 360.0),))  # for all directions, as in the thesis
 METHOD_ROWS = (
     SDS,
     Row("ASD", "asd"),
@@ -58,10 +59,11 @@ METHOD_ROWS = (
     PUBLISHED,
     RANDOM,
     LINEAR,
+    ONE_NOISE,
     Row("MSD", "msd"),
 )
 VIEW_ROWS = tuple(
-    Row(f"DSD, {said}", "dsd", view_prompts=name)
+    Row(f"DSD, {said}", "dsd", changes=(("view_prompts", name),))
     for said, name in (("no view words", "none"), ("view words", "words"), ("Perp-Neg", "perp_neg"))
 )
 GROUPS = {"methods": METHOD_ROWS, "views": VIEW_ROWS}
@@ -80,9 +82,7 @@ def settings_of(
     said = PRESETS[preset]
     if row.method != said.get("method", "dsd") or row.published:
         said = {name: value for name, value in said.items() if name not in OF_THE_METHOD}
-    changes = {"options": {**said.get("options", {}), **dict(row.options)}}
-    if row.view_prompts is not None:
-        changes["view_prompts"] = row.view_prompts
+    changes = {**dict(row.changes), "options": {**said.get("options", {}), **dict(row.options)}}
     return preset_settings(
         preset,
         prompt,
@@ -104,23 +104,31 @@ def reach(preset: str) -> float:
     return settings.steps * settings.lr
 
 
-@cache
 def iterations(row: Row, prior: StableDiffusionPrior, preset: str, prompt: str, calls: int, negative: str) -> int:
     """The most iterations of a row that ask for no more than so many guided predictions an object, of all its views.
 
+    Raises ValueError where one iteration costs more, and as counted_calls does.
+    """
+    return most_iterations(lambda steps: counted_calls(row, prior, preset, prompt, steps, negative), calls, row.name)
+
+
+def preset_calls(prior: StableDiffusionPrior, preset: str, prompt: str) -> int:
+    """What DSD asks for in the iterations of a preset."""
+    return counted_calls(DSD, prior, preset, prompt, preset_settings(preset, prompt).steps, UNNATURAL)
+
+
+@cache
+def counted_calls(row: Row, prior: StableDiffusionPrior, preset: str, prompt: str, steps: int, negative: str) -> int:
+    """The guided predictions that an object asks for in so many iterations, with the cameras of seed 0.
+
     Found by running the method on a prior that says nothing, and nothing rendered, which also refuses what the method
-    cannot take, before any call of the model. Raises ValueError where one iteration costs more.
+    cannot take, before any call of the model.
     """
     blind = _BlindPrior(prior)
-
-    @cache
-    def counted(steps: int) -> int:
-        trainer = MeshTrainer(settings_of(row, preset, prompt, 0, steps, negative), blind, {})
-        trainer.run.scene = _Unseen(**vars(trainer.scene))
-        trainer.run.run()
-        return trainer.guided.guided
-
-    return most_iterations(counted, calls, row.name)
+    trainer = MeshTrainer(settings_of(row, preset, prompt, 0, steps, negative), blind, {})
+    trainer.run.scene = _Unseen(**vars(trainer.scene))
+    trainer.run.run()
+    return trainer.guided.guided
 
 
 class _BlindPrior(SilentPrior):

@@ -51,10 +51,14 @@ class Setting:
     calls: int
     negative: str
     told: Callable[[int, int], None] = field(default=lambda done, steps: None)
+    _steps: dict[Row, int] = field(default_factory=dict)
 
     def steps(self, row: Row) -> int:
         """Iterations of a row. Raises ValueError where it cannot be run, before any call of the model."""
-        return iterations(row, self.prior, self.preset, self.prompts[0], self.calls, self.negative)
+        if row not in self._steps:
+            same = (self.prior, self.preset, self.prompts[0], self.calls, self.negative)
+            self._steps[row] = iterations(row, *same)
+        return self._steps[row]
 
 
 class Made(NamedTuple):
