@@ -127,7 +127,9 @@ class TestInversion:
     def test_cosines_tests_and_a_map(self, invert, tmp_path):
         assert invert() == 0
         found = table(tmp_path / "out")
-        assert set(found["cosines"]["noises"]) == {"object", "kind", "others"} and 0 < found["p"]["object"] <= 1
+        assert (
+            set(found["cosines"]["noises"]) == {"object", "kind", "others"} and 0 < found["p"]["noises"]["object"] <= 1
+        )
         assert (tmp_path / "out" / "noises.png").stat().st_size > 1000
         assert "Noises of views of the same object are" in (tmp_path / "out" / "table.md").read_text()
 
