@@ -25,7 +25,7 @@ INTRODUCTION = """# Score distillation of objects
 Every row made an object of each of {prompts} prompts from {seeds} seeds, with the settings of `psr mesh --preset
 {preset}` but for its iterations: as many as ask the model for at most {calls} guided predictions an object, all views
 counted, with the cameras of seed 0 (other cameras change the cost of DSD's trajectories a little). Learning rates fall
-to 0 with the same sum. Prior: {prior}, {size}.
+to 0 with the preset's sum, but from at most twice its rate. Prior: {prior}, {size}.
 
 * Figures are of views from 8 sides at 15 degrees, the same for every object. agreement: 100 times the cosine of view
   and prompt, with the view's word where it is known, in the space of {space}. Fréchet: distance of all views of a row

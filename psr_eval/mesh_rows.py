@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -12,13 +12,11 @@ from torch import Tensor
 
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_eval.distillation_2d_rows import UNNATURAL
-from psr_eval.equal_calls import most_iterations, plain_options
+from psr_eval.equal_calls import falling_rates, most_iterations, plain_options
 from psr_eval.silent_prior import SilentPrior
 from psr_mesh.cameras import Cameras
-from psr_mesh.settings import PRESETS, MeshSettings, preset_settings
+from psr_mesh.settings import MeshSettings, preset_settings
 from psr_mesh.training import MeshTrainer, VolumeScene
-
-OF_THE_METHOD = ("options", "guidance")  # what a preset says of DSD, and not of others
 
 
 @dataclass(frozen=True)
@@ -79,29 +77,24 @@ def settings_of(
     row: Row, preset: str, prompt: str, seed: int = 0, steps: int = 1, negative: str = UNNATURAL
 ) -> MeshSettings:
     """An object of a row. negative: for NFSD alone. Raises ValueError as MeshSettings does."""
-    said = PRESETS[preset]
-    if row.method != said.get("method", "dsd") or row.published:
-        said = {name: value for name, value in said.items() if name not in OF_THE_METHOD}
-    changes = {**dict(row.changes), "options": {**said.get("options", {}), **dict(row.options)}}
     return preset_settings(
         preset,
         prompt,
-        **{
-            **dict.fromkeys(set(PRESETS[preset]) & {"guidance"} - set(said)),
-            **changes,
-            "method": row.method,
-            "published": row.published,
-            "steps": steps,
-            "seed": seed,
-            "negative": negative if row.method == "nfsd" else None,
-        },
+        method=row.method,
+        options=dict(row.options),
+        published=row.published,
+        steps=steps,
+        seed=seed,
+        negative=negative if row.method == "nfsd" else None,
+        **dict(row.changes),
     )
 
 
-def reach(preset: str) -> float:
-    """The sum of a preset's learning rates, which every row has, whatever its iterations."""
+def rates(preset: str, steps: int) -> Iterator[float]:
+    """Learning rates that fall linearly to 0, with the sum that the preset's have over its own steps, but from at most
+    twice the preset's rate, beyond which a volume's colours saturate."""
     settings = preset_settings(preset, "an object")
-    return settings.steps * settings.lr
+    return falling_rates(steps, min(settings.steps * settings.lr, settings.lr * (steps + 1)))
 
 
 def iterations(row: Row, prior: StableDiffusionPrior, preset: str, prompt: str, calls: int, negative: str) -> int:

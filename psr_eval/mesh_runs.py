@@ -20,10 +20,10 @@ from psr_core.distillation.distill import DivergedError
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_core.files import write_whole
 from psr_core.object_folder import view_word
-from psr_eval.equal_calls import falling_rates
+from psr_eval.equal_calls import plain_options
 from psr_eval.image_files import Pixels
 from psr_eval.kept import KeptResults, code_digest
-from psr_eval.mesh_rows import Row, iterations, reach, settings_of
+from psr_eval.mesh_rows import Row, iterations, rates, settings_of
 from psr_eval.peak_memory import peak_mb, reset_peak
 from psr_eval.picture_jobs import Result, file_name, write_strip
 from psr_mesh.build import build_asset
@@ -96,7 +96,8 @@ class Job:
             "dtype": str(unet.dtype),
             "device": unet.device.type,
             "settings": repr(asked),
-            "reach": reach(shared.preset),
+            "options": plain_options(asked.method_options().items()),
+            "rate": next(rates(shared.preset, 1)),
             "calls": shared.calls,
             "views": [ELEVATION, *AZIMUTHS],
             "code": _code(),
@@ -136,7 +137,7 @@ class Job:
         reset_peak(device)
         started, trainer, problem = time.perf_counter(), MeshTrainer(settings, shared.prior, {}), ""
         try:
-            for rate in falling_rates(steps, reach(shared.preset)):
+            for rate in rates(shared.preset, steps):
                 if trainer.step == steps or trainer.finished:
                     break
                 trainer.run.optimizer.param_groups[0]["lr"] = rate

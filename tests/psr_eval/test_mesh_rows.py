@@ -6,6 +6,7 @@ import pytest
 
 from psr_cli import reproduce_mesh
 from psr_core.distillation.prior_folder import open_prior
+from psr_core.distillation.published import PUBLISHED as PUBLISHED_OPTIONS
 from psr_eval.mesh_rows import (
     DSD,
     GROUPS,
@@ -18,7 +19,7 @@ from psr_eval.mesh_rows import (
     VIEW_ROWS,
     iterations,
     preset_calls,
-    reach,
+    rates,
     rows_of,
     settings_of,
 )
@@ -38,7 +39,7 @@ def prior(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(settings.PRESETS, "quick", {**SMALL, "options": {"grid": 5}, "guidance": 3.0, "lr": 0.1})
+    monkeypatch.setitem(settings.PRESETS, "quick", {**SMALL, "lr": 0.1})
 
 
 @pytest.mark.parametrize("name", ["SDS", "DSD", "DSD, nothing kept", "VSD", "SDI"])
@@ -64,20 +65,24 @@ def test_a_row_that_cannot_iterate_once_is_refused(prior):
 
 
 class TestSettings:
-    def test_what_a_preset_says_of_dsd_holds_for_dsd_alone(self):
-        assert settings_of(DSD, "quick", "a cat").options == {"grid": 5}
-        assert settings_of(DSD, "quick", "a cat").guidance == 3.0
-        assert settings_of(RANDOM, "quick", "a cat").options == {"grid": 5, "noise": "random"}
-        for row in (SDS, PUBLISHED):
-            asked = settings_of(row, "quick", "a cat")
-            assert asked.options == {} and asked.guidance is None and asked.lr == 0.1
+    def test_a_row_has_the_volumes_options_or_those_of_its_released_code(self):
+        usual, random, released = (
+            settings_of(row, "quick", "a cat").method_options() for row in (DSD, RANDOM, PUBLISHED)
+        )
+        assert random == {**usual, "noise": "random"} and released == PUBLISHED_OPTIONS["dsd"]
 
     def test_only_nfsd_moves_away_from_words(self):
         given = {row.name: settings_of(row, "quick", "a cat", negative="a blur").negative for row in METHOD_ROWS}
         assert {name for name, negative in given.items() if negative} == {"NFSD"}
 
-    def test_the_rates_of_all_rows_have_the_presets_sum(self):
-        assert reach("quick") == pytest.approx(SMALL["steps"] * 0.1)
+    @pytest.mark.parametrize("steps", [SMALL["steps"], 40])
+    def test_the_rates_have_the_presets_sum(self, steps):
+        assert sum(rates("quick", steps)) == pytest.approx(SMALL["steps"] * 0.1)
+
+    @pytest.mark.parametrize("steps", [1, 2, 3, 40])
+    def test_they_fall_from_twice_its_rate_at_most(self, steps):
+        found = list(rates("quick", steps))
+        assert found == sorted(found, reverse=True) and found[0] <= 0.2 + 1e-12 and found[-1] == 0
 
     def test_every_way_to_say_the_view_is_a_row(self):
         asked = {settings_of(row, "quick", "a cat").view_prompts for row in VIEW_ROWS}
