@@ -10,6 +10,8 @@ KINDS = (
     "toy",
     "distillation-toy",
     "distillation-2d",
+    "mesh",
+    "inversion",
     "image",
     "integrators",
     "depth",

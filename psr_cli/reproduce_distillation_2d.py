@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psr_cli.picture_comparison import check_least, check_prompts, clip_space, methods_with_words, text_prior
 from psr_cli.progress import Progress
 
 if TYPE_CHECKING:
-    from psr_eval.clip_scores import ClipScorer
     from psr_eval.distillation_2d import Job, Setting
 
 GROUPS = ("methods", "ladder", "inversion_steps")
 METHODS = ("ddim", "ddpm", "sds", "asd", "hifa", "nfsd", "vsd", "esd", "consistent3d", "sdi", "dsd", "msd")
 PROMPTS = ("a mug", "a wooden chair", "a car", "a red teapot", "a house", "a lamp")
 PICTURES = ("latent", "pixels", "mlp")
-FEWEST_PROMPTS, FEWEST_SEEDS = 3, 2
+FEWEST_SEEDS = 2
 REFERENCE_BATCHES = 4  # of as many pictures as there are seeds, by DDIM, where there are no real ones
 DESCRIPTION = """Distils pictures of the same prompts from the same seeds by every method, with as many guided model
 calls for each, and measures fidelity, diversity and cost. Writes table.md, table.json, pictures_<prompt>.png and
@@ -65,15 +65,15 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def run(args: argparse.Namespace) -> int:
     """Makes what is not kept yet, measures, and writes the report; 130 when interrupted (what is finished stays)."""
     _check(args)
-    from psr_eval.distillation_2d import run_jobs
     from psr_eval.distillation_2d_report import write_report
     from psr_eval.distillation_2d_scores import compare
     from psr_eval.image_files import fitted
     from psr_eval.kept import KeptResults
     from psr_eval.msd_bandwidths import look, write_bandwidths
+    from psr_eval.picture_jobs import run_jobs
 
     setting, notes = _setting(args), []
-    space = _clip(args, setting.prompts)
+    space = clip_space(args, setting.prompts)
     jobs = _jobs(args, setting, notes)
     aim, references = _aim(args, setting)
     kept, progress = KeptResults(args.out / "results.jsonl"), Progress("runs")
@@ -104,38 +104,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    args.prompts = tuple(dict.fromkeys(args.prompts))
-    if len(args.prompts) < FEWEST_PROMPTS:
-        raise ValueError(f"--prompts has {len(args.prompts)} different texts, expected {FEWEST_PROMPTS} or more")
-    for name, least in {"seeds": FEWEST_SEEDS, "seed": 0, "calls": 1}.items():
-        if getattr(args, name) < least:
-            raise ValueError(f"--{name} is {getattr(args, name)}, expected {least} or more")
+    check_prompts(args)
+    check_least(args, seeds=FEWEST_SEEDS, seed=0, calls=1)
     if args.reach is not None and not 0 < args.reach < math.inf:
         raise ValueError(f"--reach is {args.reach}, expected a number > 0")
-    if args.dtype == "float16" and args.device == "cpu":
-        raise ValueError("dtype is float16 and device is cpu, where it is slow and overflows; use float32 or bfloat16")
     if args.real is not None and args.clip is None:
         raise ValueError("--real is given without --clip, in whose space pictures are compared with real ones")
 
 
 def _setting(args: argparse.Namespace) -> Setting:
     """The prior, loaded, and what else is shared. Raises ValueError for texts that it does not take."""
-    import diffusers
-    import torch
-    import transformers
-
     from psr_core.diffusers_folder import modules_sha256
-    from psr_core.distillation.prior_folder import TEXT, open_prior
     from psr_eval.distillation_2d import Setting
     from psr_eval.distillation_2d_rows import REACH, UNNATURAL
 
-    for library in (diffusers, transformers):  # their bars of a second or two would only hide ours
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
-    folder = open_prior(args.prior)
-    if folder.kind != TEXT:
-        raise ValueError(f"prior {args.prior} is a {folder.kind} model, expected a {TEXT} one: Stable Diffusion")
-    prior: Any = folder.load(args.device, getattr(torch, args.dtype), args.size)
+    prior = text_prior(args, args.size)
     for text in args.prompts:
         prior.prompt(text, 1, args.negative)
     negative = UNNATURAL if args.negative is None else args.negative
@@ -144,39 +127,12 @@ def _setting(args: argparse.Namespace) -> Setting:
     return Setting(prior, modules_sha256(prior.parts), *same)
 
 
-def _clip(args: argparse.Namespace, prompts: tuple[str, ...]) -> ClipScorer | None:
-    """The space to compare pictures in, tried on the prompts."""
-    if args.clip is None:
-        return None
-    from psr_core.devices import torch_device
-    from psr_core.diffusers_folder import reading
-    from psr_eval.clip_scores import ClipScorer
-    from psr_eval.image_metrics import Weights
-
-    if lacking := Weights(clip=args.clip).clip_lacks():
-        raise ValueError(lacking)
-    device = torch_device(args.device)
-    space = reading(str(args.clip), args.clip, lambda: ClipScorer(args.clip, device), "clip")
-    space.text_features(prompts)
-    return space
-
-
 def _jobs(args: argparse.Namespace, setting: Setting, notes: list[str]) -> list[Job]:
     """Runs, prompt by prompt; what cannot be run is refused, and NFSD left out with a note where it has no words."""
-    from psr_core.known_words import require_known
     from psr_eval.distillation_2d import Job
     from psr_eval.distillation_2d_rows import rows_of
 
-    methods = list(args.methods)
-    if "nfsd" in methods and args.negative is None:
-        try:
-            require_known([setting.negative], setting.prior.tokenizer)
-        except ValueError:
-            methods.remove("nfsd")
-            notes.append(
-                "NFSD is left out: this prior knows too few words to say what no picture should be; --negative can."
-            )
-            print(notes[-1], file=sys.stderr)
+    methods = methods_with_words(args, setting.prior, setting.negative, notes)
     rows = rows_of(args.rows, methods, args.picture)
     if not rows:
         raise ValueError(f"no row of {', '.join(args.rows)} is of {', '.join(args.methods)}; name other --methods")

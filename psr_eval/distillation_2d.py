@@ -5,11 +5,8 @@ A job is a row on a prompt. What it gives follows from its settings alone, whate
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,12 +23,11 @@ from psr_core.distillation.picture_training import FALLBACK_GUIDANCE
 from psr_core.distillation.pictures import noise_pictures
 from psr_core.distillation.sampling import sample_ddim, sample_ddpm
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
-from psr_core.files import write_whole
-from psr_core.media import as_png
 from psr_eval.distillation_2d_rows import DDIM, Row, iterations, trainer_of
 from psr_eval.equal_calls import falling_rates
-from psr_eval.image_files import Pixels, read_pixels
-from psr_eval.kept import KeptResults, code_digest
+from psr_eval.image_files import Pixels
+from psr_eval.kept import code_digest
+from psr_eval.picture_jobs import file_name, write_strip
 
 GREY = 127  # what stands where a picture diverged
 REFERENCE = Row("DDIM, other noises", DDIM, (("steps", 50),))  # stands for real images where there are none
@@ -101,9 +97,19 @@ class Job:
 
     def path(self, folder: Path) -> Path:
         """The file of the pictures."""
-        digest = hashlib.sha256(json.dumps(self.settings(), sort_keys=True).encode()).hexdigest()[:8]
-        words = re.sub(r"[^a-z0-9]+", "-", f"{self.row.name} {self.prompt}".lower()).strip("-")
-        return folder / "pictures" / f"{words[:80]}-{digest}.png"
+        return folder / "pictures" / f"{file_name(f'{self.row.name} {self.prompt}', self.settings())}.png"
+
+    @property
+    def pictures(self) -> int:
+        """How many it makes."""
+        return self.seeds
+
+    def make(self, folder: Path) -> dict[str, Any]:
+        """Makes the pictures' file; what is known of them beside it."""
+        made = self.run()
+        write_strip(self.path(folder), made.pictures)
+        figures = {name: value for name, value in made._asdict().items() if name != "pictures"}
+        return {**figures, "seconds": round(made.seconds, 3)}
 
     def run(self) -> Made:
         """Makes them. Where some diverge, each is made alone, so that the others stay as they are; not where pictures
@@ -162,39 +168,6 @@ def _joined(parts: Sequence[Made]) -> Made:
     cost = [float(np.mean([getattr(part, name) for part in ended])) for name in ("calls", "model", "seconds")]
     pictures = np.concatenate([part.pictures for part in parts])
     return Made(pictures, [part.finite[0] for part in parts], ended[0].iterations, *cost)
-
-
-class Result(NamedTuple):
-    """What is known of a job: its pictures (seeds, H, W, 3), and the figures of Made as plain values."""
-
-    job: Job
-    pictures: Pixels
-    figures: Mapping[str, Any]
-
-
-def run_jobs(
-    jobs: Sequence[Job], kept: KeptResults, folder: Path, report: Callable[[int, int, str], None]
-) -> list[Result]:
-    """Results of the jobs, in their order. What is kept, with its pictures in `folder`, is not made again.
-
-    report(done, total, name) follows each that is.
-    """
-    missing = [job for job in jobs if kept.get(job.settings()) is None or not job.path(folder).is_file()]
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    if missing:
-        report(0, len(missing), "")
-    for number, job in enumerate(missing, 1):
-        made = job.run()
-        write_whole(job.path(folder), as_png(np.concatenate(list(made.pictures), axis=1)))
-        figures = {name: value for name, value in made._asdict().items() if name != "pictures"}
-        kept.add(job.settings(), {**figures, "seconds": round(made.seconds, 3)})
-        report(number, len(missing), f"{job.prompt}, {job.row.name}")
-    return [Result(job, _read(job, folder), kept.get(job.settings())) for job in jobs]
-
-
-def _read(job: Job, folder: Path) -> Pixels:
-    strip = read_pixels(job.path(folder))
-    return strip.reshape(len(strip), job.seeds, -1, 3).swapaxes(0, 1)
 
 
 @cache

@@ -10,7 +10,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from psr_eval.distillation_2d_rows import Row
-from psr_eval.distillation_2d_scores import METRICS, Comparison
+from psr_eval.distillation_2d_scores import METRICS
+from psr_eval.picture_scores import Comparison
 from psr_eval.toy_figures import write_png
 
 SHOWN = 8  # seeds

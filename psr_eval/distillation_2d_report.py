@@ -10,9 +10,11 @@ from typing import Any
 
 from psr_eval.distillation_2d_figures import write_pictures, write_scatter
 from psr_eval.distillation_2d_rows import INVERSION_CHANGES, LADDER_CHANGES, METHOD_ROWS, STEERING_CHANGES
-from psr_eval.distillation_2d_scores import METRICS, Comparison
-from psr_eval.distillation_results import Diversity, lead_over
+from psr_eval.distillation_2d_scores import METRICS
+from psr_eval.distillation_results import Diversity
 from psr_eval.paired import verdict
+from psr_eval.picture_answers import faithful_rows, lead_in, lead_text
+from psr_eval.picture_scores import Comparison
 from psr_eval.report_text import as_triple, estimate_text, head, line, marked, write_files
 
 DIGITS = {"text": 2}  # after the point; of the other metrics 3
@@ -81,27 +83,18 @@ def as_markdown(found: Comparison, settings: Mapping[str, Any], notes: Sequence[
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def as_faithful(found: Comparison, other: str, name: str) -> bool:
-    """Whether a row's fidelity is not lower for sure than another's: neither its agreement nor its Fréchet distance."""
-    return (
-        verdict(found.difference(other, name, "text")) != "no"
-        and verdict(found.difference(other, name, "frechet")) != "yes"
-    )
-
-
 def rivals(found: Comparison, name: str) -> list[str]:
     """The rows of other methods, ablations left out, that are as faithful as a row."""
     own = found.entries[name].row.method
-    methods = [row for row in METHOD_ROWS if row.is_distillation and row.method != own]
-    return [row.name for row in methods if row.name in found.entries and as_faithful(found, row.name, name)]
+    methods = [row.name for row in METHOD_ROWS if row.is_distillation and row.method != own]
+    return faithful_rows(found, name, methods)
 
 
 def most_diverse(found: Comparison, name: str, metric: str) -> Diversity | None:
     """Whether a row is more diverse than each of its rivals. None where it was not measured."""
     if name not in found.entries or metric not in found.metrics():
         return None
-    leads = {other: found.difference(name, other, metric) for other in rivals(found, name)}
-    return lead_over({other: lead for other, lead in leads.items() if lead is not None})
+    return lead_in(found, name, rivals(found, name), metric)
 
 
 def _most_diverse(found: Comparison) -> Iterator[str]:
@@ -115,15 +108,8 @@ def _most_diverse(found: Comparison) -> Iterator[str]:
         yield "Fidelity was not measured (--clip), so this compares the diversity of all methods, whatever they show."
     for name in names:
         faithful = "; ".join(rivals(found, name)) or "no others"
-        said = [f"* In {METRICS[metric][0]}: {_lead(most_diverse(found, name, metric))}" for metric in metrics]
+        said = [f"* In {METRICS[metric][0]}: {lead_text(most_diverse(found, name, metric))}" for metric in metrics]
         yield "\n".join([f"{name}, beside those that are not less faithful for sure ({faithful}):", "", *said])
-
-
-def _lead(answer: Diversity | None) -> str:
-    if answer is None or answer.lead is None:
-        return "**yes**, as no other is as faithful." if answer else "not measured."
-    lead = f"the most diverse of them is {answer.rival}; DSD's lead over it: {estimate_text(answer.lead, 1, '+', 3)}."
-    return f"**{ {'yes': 'yes', 'no': 'no', 'open': 'not shown'}[answer.verdict] }**; {lead}"
 
 
 def _cost(found: Comparison) -> Iterator[str]:

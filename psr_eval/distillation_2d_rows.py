@@ -6,20 +6,18 @@ guidance: it has its released options. Rungs of the ladder are those of the thes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from psr_core.distillation.picture_training import FALLBACK_GUIDANCE, PictureSettings, PictureTrainer
-from psr_core.distillation.prior import Condition
 from psr_core.distillation.schedule import AnnealedTimes
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_core.steering import Steering
 from psr_eval.equal_calls import most_iterations, plain_options
+from psr_eval.silent_prior import SilentPrior
 
 DDIM, DDPM = "ddim", "ddpm"
 SAMPLERS = (DDIM, DDPM)
@@ -182,19 +180,6 @@ def trainer_of(
     return trainer
 
 
-class _Silent(StableDiffusionPrior):
-    """A prior that predicts no noise anywhere: to count what a row asks for before it is run."""
-
-    def __init__(self, prior: StableDiffusionPrior) -> None:
-        vars(self).update(vars(prior))
-
-    def noise(self, x: Tensor, t: float, condition: Condition, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-        silence = torch.zeros_like(x)
-        for weight in (weights or {}).values():  # a critic's loss wants a slope
-            silence = silence + 0 * weight.sum()
-        return silence
-
-
 @cache
 def iterations(row: Row, prior: StableDiffusionPrior, prompt: str, calls: int, negative: str = UNNATURAL) -> int:
     """The most iterations of a row that ask for no more than so many guided predictions a picture.
@@ -204,7 +189,7 @@ def iterations(row: Row, prior: StableDiffusionPrior, prompt: str, calls: int, n
     """
     if not row.is_distillation:
         return int(min(dict(row.options).get("steps", calls), prior.levels.last))
-    silent = _Silent(prior)
+    silent = SilentPrior(prior)
 
     @cache
     def counted(steps: int) -> int:

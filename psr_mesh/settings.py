@@ -9,20 +9,35 @@ from typing import Any
 
 from psr_core.distillation.methods import check_options
 from psr_core.distillation.published import PUBLISHED
-from psr_core.distillation.schedule import RandomTimes
+from psr_core.distillation.schedule import AnnealedTimes, RandomTimes
 from psr_core.distillation.stable_diffusion import require_text
 from psr_core.steering import Steering
 from psr_core.training import require_finite, require_least
 from psr_mesh.cameras import CameraRanges
 from psr_mesh.view_prompts import VIEW_PROMPTS
 
+# What differs on volumes, with a small prior, from a method's own defaults; docs/mesh.md says what was tried.
+# DSD's trajectories are not guided: the noise of guided ones errs alike in all views, which does not average out.
+VOLUME_OPTIONS: dict[str, dict[str, Any]] = {
+    "dsd": dict(
+        guidance=20.0,
+        source_guidance=1.0,
+        trajectory_guidance=1.0,
+        weighting="variance",
+        times=AnnealedTimes(0.98, 0.2, 0.5),
+        capacity=1024,
+    ),
+    "sds": dict(guidance=25.0),
+    "hifa": dict(guidance=25.0, image_weight=0.01),
+    "consistent3d": dict(guidance=25.0),
+}
+FALLBACK_GUIDANCE = 7.5  # of a method without any
 OWN_OPTIONS = ("guidance", "seed", "critic", "cameras")
 
 
 @dataclass(frozen=True)
 class Regularisers:
-    """Weights of psr_mesh.regularisers, 0 for none. late_opaqueness, late_sparsity: their weights at the end, reached
-    linearly. Raises ValueError naming the field."""
+    """Weights of psr_mesh.regularisers, a view each, 0 for none. Raises ValueError naming the field."""
 
     orientation: float = 0.0
     sparsity: float = 0.0
@@ -39,37 +54,39 @@ class Regularisers:
 class MeshSettings:
     """What decides an object, beside the prior. Raises ValueError naming the field.
 
-    method: of psr_core.distillation.methods, with `options` of it; published: those of its released code first.
-    guidance: None for the released code's. lr: Adam's. negative: takes the place of the empty text; for NFSD what no
-    picture should be. view_prompts: "perp_neg" (view words that are mixed and moved away from), "words" (the view's
-    word alone) or "none". image: a picture file of the object, for priors that are asked by one. image_elevation:
-    degrees, that it was taken from; its azimuth is 0.
+    method: of psr_core.distillation.methods, with `options` of it, which change VOLUME_OPTIONS', or, if `published`,
+    those of its released code. guidance: None for theirs. lr: Adam's. negative: takes the place of the empty text; for
+    NFSD what no picture should be. view_prompts: "perp_neg" (view words that are mixed and moved away from), "words"
+    (the view's word alone) or "none". image: a picture file of the object, for priors that are asked by one.
+    image_elevation: degrees, that it was taken from; its azimuth is 0.
     levels: cells along a side of the volume's grids; those beyond the first come in at shares `grow` of the steps.
-    views: rendered in an iteration, of `pixels` a side (None: the prior's own), a ray in `intervals` parts.
+    views: rendered in an iteration, of `pixels` a side (None: the prior's own), a ray in `intervals` parts; lit: by a
+    lamp, else with the albedo as it is. noise_bin: degrees; views from one cell of the sphere, so wide and high, follow
+    the same noise.
     """
 
     prompt: str
     method: str = "dsd"
     options: Mapping[str, Any] = field(default_factory=dict)
     published: bool = False
-    steps: int = 300
+    steps: int = 600
     seed: int = 0
     guidance: float | None = None
-    lr: float = 0.05
+    lr: float = 0.15
     negative: str | None = None
     view_prompts: str = "words"
     image: str | None = None
     image_elevation: float = 15.0
     steering: Steering = Steering()
     levels: tuple[int, ...] = (8, 16, 32)
-    grow: tuple[float, ...] = (0.1, 0.3)
+    grow: tuple[float, ...] = (0.0, 0.0)
     views: int = 4
     pixels: int | None = None
     intervals: int = 48
     lit: bool = True
-    noise_bin: float = 30.0
+    noise_bin: float = 10.0
     cameras: CameraRanges = CameraRanges()
-    regularisers: Regularisers = Regularisers()
+    regularisers: Regularisers = Regularisers(sparsity=20.0, opaqueness=20.0, smoothness=20.0)
 
     def __post_init__(self) -> None:
         for name, text in [("prompt", self.prompt), ("negative", self.negative)]:
@@ -86,6 +103,8 @@ class MeshSettings:
             raise ValueError(f"options times is {given}, expected an object of psr_core.distillation.schedule")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr is {self.lr}, expected a number > 0")
+        if not 1 <= self.noise_bin <= 360:
+            raise ValueError(f"noise_bin is {self.noise_bin}, expected degrees from 1 to 360")
         if not -90 < self.image_elevation < 90:
             raise ValueError(f"image_elevation is {self.image_elevation}, expected degrees above -90 and below 90")
         if self.published and self.method not in PUBLISHED:
@@ -100,6 +119,13 @@ class MeshSettings:
     def empty(self) -> str:
         """The text that guidance moves away from."""
         return "" if self.negative is None or self.method == "nfsd" else self.negative
+
+    def method_options(self) -> dict[str, Any]:
+        """All options of the method but its prior, steps, seed and critic."""
+        released = PUBLISHED.get(self.method, {})
+        usual = {"guidance": released.get("guidance", FALLBACK_GUIDANCE), **VOLUME_OPTIONS.get(self.method, {})}
+        options = {**(released if self.published else usual), **self.options}
+        return options if self.guidance is None else {**options, "guidance": self.guidance}
 
     def level_steps(self) -> list[int]:
         """The step that each level of the volume comes in at."""
@@ -116,7 +142,10 @@ class MeshSettings:
             raise ValueError(f"grow is {self.grow}, expected {len(self.levels) - 1} rising shares of the steps, 0 to 1")
 
 
-PRESETS: dict[str, dict[str, Any]] = {"quick": {"steps": 100}, "default": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"steps": 250, "views": 2, "pixels": 32, "intervals": 32},
+    "default": {},
+}
 
 
 def preset_settings(name: str, prompt: str, **overrides: Any) -> MeshSettings:

@@ -21,7 +21,6 @@ from psr_core.distillation.methods import make_method
 from psr_core.distillation.multiview import CAMERA, MultiViewPrior, camera_numbers
 from psr_core.distillation.noise import PICTURE, addressed_uniforms
 from psr_core.distillation.novel_view import NovelViewPrior
-from psr_core.distillation.published import PUBLISHED
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
 from psr_mesh import regularisers
 from psr_mesh.cameras import Cameras, Rays, random_cameras
@@ -31,7 +30,6 @@ from psr_mesh.view_prompts import ViewPrompts, multi_view, novel_view, perp_neg,
 from psr_mesh.volume import Volume
 
 NOISES = 1 << 20  # at most, of a seed
-FALLBACK_GUIDANCE = 7.5  # of a method without a released code
 SKY = (0.80, 0.95)  # brightness of the backgrounds that the prior knows
 ABOVE = (0.4, 1.4)  # radians, of its lamps
 EMPTY, FULL, FOG = 0.003, 0.95, 0.5  # of the mean opacity, the mean opacity, and the largest opacity
@@ -159,15 +157,10 @@ class MeshTrainer:
         self.guided.guided, self.guided.model = state["calls"]["guided"], state["calls"]["model"]
 
     def _method(self, cameras: int) -> Method:
-        settings = self.settings
-        released = PUBLISHED.get(settings.method, {})
-        options = {**(released if settings.published else {}), **settings.options}
-        options["guidance"] = (
-            released.get("guidance", FALLBACK_GUIDANCE) if settings.guidance is None else settings.guidance
-        )
+        options = self.settings.method_options()
         if cameras:
             options |= {"cameras": cameras, "critic": LoraCritic(self.guided, cameras, 0)}
-        return make_method(settings.method, self.guided, settings.steps, **options)
+        return make_method(self.settings.method, self.guided, self.settings.steps, **options)
 
     def _check(self) -> None:
         seen = self.scene.rendering

@@ -25,7 +25,8 @@ class DSD(Method):
     way down from the seed's noise. Two guided predictions an iteration, and those of the trajectories, once.
 
     grid: DDIM steps. times: None for t = T (1 - i / steps), s = t + T / grid; else t is theirs, and s is t plus a draw
-    of up to `lead` (t - T low). source_guidance: g at s, None for `guidance`. reading: of the trajectory between grid
+    of up to `lead` (t - T low). source_guidance, trajectory_guidance: g at s, and of the trajectory, None for
+    `guidance`. reading: of the trajectory between grid
     times (psr_core.distillation.ode_cache). noise: "trajectory", or its ablations "random" (fresh) and "linear" (the
     seed's own). With weighting "ratio", parameters x itself, started at initial(), and plain descent by
     learning_rate(), steps = grid gives DDIM's samples exactly.
@@ -38,6 +39,7 @@ class DSD(Method):
     times: Times | None = None  # type: ignore[assignment]
     grid: int = 10
     source_guidance: float | None = None
+    trajectory_guidance: float | None = None
     reading: str = "held"
     noise: str = "trajectory"
     lead: float = 0.1
@@ -52,8 +54,10 @@ class DSD(Method):
         self.require_between("lead", 0, 1)
         self.require_between("low", 0, 1)
         self.prior.check_guidance("dsd.source_guidance", self.source)
+        along = self.guidance if self.trajectory_guidance is None else self.trajectory_guidance
+        self.prior.check_guidance("dsd.trajectory_guidance", along)
         nodes = self.prior.levels.grid(self.grid)[:-1]
-        self.cache = ODECache(self.prior, nodes, self.seed, self.guidance, self.reading, self.capacity)
+        self.cache = ODECache(self.prior, nodes, self.seed, along, self.reading, self.capacity)
 
     @property
     def source(self) -> float:

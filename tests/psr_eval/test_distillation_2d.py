@@ -11,9 +11,10 @@ import torch
 from psr_core.distillation import picture_training
 from psr_core.distillation.prior_folder import open_prior
 from psr_eval import distillation_2d
-from psr_eval.distillation_2d import GREY, Job, Setting, run_jobs
+from psr_eval.distillation_2d import GREY, Job, Setting
 from psr_eval.distillation_2d_rows import METHOD_ROWS, Row
 from psr_eval.kept import KeptResults
+from psr_eval.picture_jobs import run_jobs
 from tests.psr_core.distillation.tiny_priors import SIZE, tiny_text_to_image
 
 ROWS = {row.name: row for row in METHOD_ROWS}

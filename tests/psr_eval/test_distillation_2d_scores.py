@@ -9,17 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psr_eval.distillation_2d_report import as_faithful, most_diverse, rivals
+from psr_eval.distillation_2d_report import most_diverse, rivals
 from psr_eval.distillation_2d_rows import METHOD_ROWS
-from psr_eval.distillation_2d_scores import (
-    Comparison,
-    Entry,
-    compare,
-    frechet_distances,
-    mean_distances,
-    root_mean_squares,
-)
+from psr_eval.distillation_2d_scores import METRICS, compare
 from psr_eval.frechet import Statistics, frechet_distance
+from psr_eval.picture_answers import as_faithful
+from psr_eval.picture_scores import Comparison, Entry, frechet_distances, mean_distances, root_mean_squares
 
 ROWS = {row.name: row for row in METHOD_ROWS}
 PROMPTS, SEEDS = ("a cat", "a dog", "a hat", "a sea"), 4
@@ -77,7 +72,7 @@ def entry(name, text=0.0, spread=1.0, finite=ALL, shift=0.0, seed=0):
 
 
 def comparison(*entries):
-    return Comparison({one.row.name: one for one in entries}, PROMPTS, SEEDS, normal(60, 3, seed=5))
+    return Comparison({one.row.name: one for one in entries}, PROMPTS, SEEDS, normal(60, 3, seed=5), tuple(METRICS))
 
 
 class TestComparison:
@@ -150,7 +145,7 @@ class TestMostDiverse:
 
 
 def comparison_without_aim(found):
-    return Comparison(found.entries, found.prompts, found.seeds, None)
+    return Comparison(found.entries, found.prompts, found.seeds, None, found.known)
 
 
 class Colours:

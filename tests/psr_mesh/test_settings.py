@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from psr_core.distillation.methods import METHODS
+from psr_core.distillation.published import PUBLISHED
 from psr_mesh.cameras import CameraRanges
 from psr_mesh.settings import PRESETS, MeshSettings, Regularisers, preset_settings
 
@@ -23,6 +25,7 @@ from psr_mesh.settings import PRESETS, MeshSettings, Regularisers, preset_settin
         ({"views": 0}, "views is 0"),
         ({"lr": 0.0}, "lr is 0.0"),
         ({"view_prompts": "some"}, "view_prompts is 'some', expected one of: perp_neg, words, none"),
+        ({"noise_bin": 0.0}, "noise_bin is 0.0"),
         ({"image_elevation": 90.0}, "image_elevation is 90.0"),
         ({"pixels": 4}, "pixels is 4"),
         ({"levels": (8, 12), "grow": (0.5,)}, r"levels are \(8, 12\)"),
@@ -53,6 +56,24 @@ class TestPresets:
     def test_an_unknown_one_is_refused(self):
         with pytest.raises(ValueError, match="preset is 'best', expected one of: quick, default"):
             preset_settings("best", "a cat")
+
+
+class TestOptionsOfTheMethod:
+    def test_given_ones_come_before_those_for_volumes(self):
+        settings = MeshSettings("a cat", options={"source_guidance": 5.0})
+        assert settings.method_options()["source_guidance"] == 5.0
+        assert settings.method_options()["trajectory_guidance"] == 1.0
+
+    def test_published_ones_are_those_of_the_released_code(self):
+        assert MeshSettings("a cat", published=True).method_options() == PUBLISHED["dsd"]
+
+    def test_guidance_comes_before_all(self):
+        assert MeshSettings("a cat", guidance=3.0, published=True).method_options()["guidance"] == 3.0
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_every_method_has_some_guidance(self, method):
+        negative = "a blur" if method == "nfsd" else None
+        assert MeshSettings("a cat", method, negative=negative).method_options()["guidance"] > 1
 
 
 def test_levels_come_in_at_their_steps():

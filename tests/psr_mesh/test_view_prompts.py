@@ -96,7 +96,7 @@ def test_the_views_of_an_object_stand_at_equal_steps_at_one_elevation(mv):
     assert (up == up[:, :1]).all()
 
 
-def test_a_picture_is_asked_for_unchanged_from_where_it_was_seen(nv):
+def test_what_is_asked_of_a_picture_follows_the_camera(nv):
     elevation = 0.5 * BIN
     prompts = novel_view(nv, torch.full((3, SIZE, SIZE), 0.5), elevation)
     near, far = prompts.prompt(prompts.bins(prompts.placed(cameras_at(0.5 * BIN, 180.0, elevation=7.0)))).positive[
