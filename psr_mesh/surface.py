@@ -21,6 +21,11 @@ SLAB = 1 / 32  # the thickness that the default level judges opacities by
 FEWEST_CELLS = 27  # of a solid: below, there is no shape to speak of
 ON_SURFACE = 1e-3  # no sample's opacity is nearer to 1/2, so that no two vertices coincide
 VOLUME_KEPT = 0.05  # the relative change of volume that fewer faces may cost
+BLURS = (0.0, 1.0, 2.0)  # samples, of a Gaussian on opacities: the least that makes a surface that few faces can have
+
+
+class RuggedError(ValueError):
+    """A surface that so few faces cannot have."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Surface:
     """mesh: in the cube's units. What it is: faces, volume, area, genus (tunnels through it), level (a density).
 
     components_dropped: solids beside the largest, and dropped_share their part of all that was solid;
-    cavities_filled: hollows that nothing outside could reach.
+    cavities_filled: hollows that nothing outside could reach; blur: samples, that the field had to be smoothed by.
     """
 
     mesh: trimesh.Trimesh
@@ -60,6 +65,7 @@ class Surface:
     components_dropped: int
     dropped_share: float
     cavities_filled: int
+    blur: float
 
     def statistics(self) -> dict[str, float]:
         """Everything but the mesh, as JSON has it."""
@@ -84,7 +90,24 @@ def extract_surface(
     # The opacity of the thickness that lets half of the light through at the level: like density, but bounded, so that
     # a surface between a little and very much lies in the middle rather than at the little.
     opacity = np.pad(1 - np.exp2(-density / level), 1)
-    solid, dropped, share = _largest(opacity > 0.5, level, float(density.max()))
+    for blur in BLURS:
+        try:
+            return _closed(
+                ndimage.gaussian_filter(opacity, blur, mode="constant"),
+                float(level),
+                float(density.max()),
+                options,
+                blur,
+            )
+        except RuggedError:
+            if blur == BLURS[-1]:
+                raise
+    raise AssertionError("the last blur returns or raises")
+
+
+def _closed(opacity: NDArray[np.floating], level: float, most: float, options: SurfaceOptions, blur: float) -> Surface:
+    """Where opacities (R + 2,) * 3, empty at their faces, are a half; most: the highest density."""
+    solid, dropped, share = _largest(opacity > 0.5, level, most)
     filled = ndimage.binary_fill_holes(solid)
     cavities = int(ndimage.label(filled & ~solid)[1])
     samples = np.where(filled, np.maximum(opacity, 0.5 + ON_SURFACE), np.minimum(opacity, 0.5 - ON_SURFACE))
@@ -99,7 +122,7 @@ def extract_surface(
     mesh = with_fewer_faces(_trimesh(part), options.faces)
     return Surface(
         mesh=mesh,
-        level=float(level),
+        level=level,
         faces=len(mesh.faces),
         volume=float(mesh.volume),
         area=float(mesh.area),
@@ -107,6 +130,7 @@ def extract_surface(
         components_dropped=dropped + len(parts) - 1,
         dropped_share=share,
         cavities_filled=cavities,
+        blur=blur,
     )
 
 
@@ -149,7 +173,7 @@ def _largest(solid: NDArray[np.bool_], level: float, most: float) -> tuple[NDArr
 def with_fewer_faces(mesh: trimesh.Trimesh, most: int) -> trimesh.Trimesh:
     """A manifold mesh with at most so many faces, as many tunnels and nearly the volume.
 
-    By quadric edge collapse; where that tears the surface, by manifold3d's collapse of short edges. Raises ValueError
+    By quadric edge collapse; where that tears the surface, by manifold3d's collapse of short edges. Raises RuggedError
     when neither manages.
     """
     if len(mesh.faces) <= most:
@@ -159,7 +183,7 @@ def with_fewer_faces(mesh: trimesh.Trimesh, most: int) -> trimesh.Trimesh:
     tolerance = mesh.scale / 1000
     while not _same_shape(fewer, whole) or fewer.num_tri() > most:
         if tolerance > mesh.scale / 30:
-            raise ValueError(
+            raise RuggedError(
                 f"the surface is too rugged for {most} faces (it has {whole.num_tri()} and {whole.genus()} tunnels); "
                 "raise faces, lower resolution, or optimise the field longer"
             )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from psr_mesh.surface import SurfaceOptions, default_level, extract_surface, with_fewer_faces
+from psr_mesh import surface as surface_module
+from psr_mesh.surface import BLURS, SurfaceOptions, default_level, extract_surface, with_fewer_faces
 from tests.psr_mesh.fields import INSIDE, Solid, ball, box, hollow, torus, union
 
 HALF = INSIDE / 2  # the level at which a solid ends where its distance says
@@ -57,6 +58,30 @@ class TestWhatIsLeftOut:
         mesh = surfaces["cut ball"].mesh
         assert mesh.bounds[1][0] == pytest.approx(1, abs=1e-3)
         assert np.abs(mesh.vertices).max() <= 1 + 1e-3
+
+
+class TestRuggedSurfaces:
+    """A ball whose radius changes from sample to sample: more corners than faces, and tunnels."""
+
+    @staticmethod
+    def rugged(points):
+        rough = torch.sin(47 * points).prod(1) + torch.cos(61 * points[:, [1, 2, 0]]).prod(1)
+        return ball(0.85)(points) + 0.12 * rough
+
+    def test_are_smoothed_as_little_as_it_takes(self):
+        options = SurfaceOptions(resolution=48, level=HALF, faces=400)
+        surface = extract_surface(Solid(self.rugged), options)
+        assert surface.blur > 0 and surface.faces <= 400 and surface.mesh.is_watertight
+        assert surface.volume == pytest.approx(4 / 3 * np.pi * 0.85**3, rel=0.1)
+
+    def test_others_are_left_as_they_are(self, surfaces):
+        assert all(surface.blur == 0 for surface in surfaces.values())
+
+    @pytest.mark.parametrize("blur", BLURS)
+    def test_what_leaves_the_cube_is_closed_at_every_blur(self, blur, monkeypatch):
+        monkeypatch.setattr(surface_module, "BLURS", (blur,))
+        surface = extract_surface(Solid(ball(0.6, (0.8, 0, 0))), SurfaceOptions(resolution=48, level=HALF, faces=1000))
+        assert surface.mesh.is_watertight and np.abs(surface.mesh.vertices).max() <= 1 + 1e-3
 
 
 class TestLevel:
