@@ -186,6 +186,10 @@ def view_prompts(settings: MeshSettings, prior: LatentPrior) -> ViewPrompts:
     if isinstance(prior, NovelViewPrior):
         if settings.image is None:
             raise ValueError("image is missing: this prior is asked by a picture of the object")
+        if settings.negative is not None:
+            raise ValueError(
+                f"negative is {settings.negative!r}, expected none: this prior is asked by a picture alone"
+            )
         return novel_view(prior, read_picture(settings.image, prior.image_shape), settings.image_elevation)
     if settings.image is not None:
         raise ValueError(f"image is {settings.image}, expected none: this prior is asked by text alone")

@@ -124,6 +124,10 @@ class TestOtherPriors:
         with pytest.raises(ValueError, match="image is missing"):
             MeshTrainer(small_settings(), priors["nv"], {})
 
+    def test_words_are_of_no_use_to_a_prior_of_pictures(self, priors, picture):
+        with pytest.raises(ValueError, match="negative is 'a blur', expected none"):
+            MeshTrainer(small_settings("nfsd", image=picture), priors["nv"], {})
+
     def test_a_picture_is_of_no_use_to_a_prior_of_texts(self, priors, picture):
         with pytest.raises(ValueError, match="expected none: this prior is asked by text"):
             MeshTrainer(small_settings(image=picture), priors["sd"], {})
