@@ -46,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
     add("--sigma", type=float, default=1.0, help="steering: assumed spread of a mode, in the prior's latents")
     add("--steering-method", choices=("psr", "nes", "none"), default="psr", help="how k acts")
     add("--longest-side", type=float, default=0.07, help="of the object, in m")
+    add("--faces", type=int, default=4000, help="of the mesh, at most")
     add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
     add("--dtype", choices=DTYPES, default="float32", help="of the prior's networks")
     add("--preview-seconds", type=float, default=10.0, help="seconds between two previews")
@@ -63,9 +64,11 @@ def run(args: argparse.Namespace) -> int:
     from psr_mesh.asset import AssetOptions
     from psr_mesh.builder import Stopped, build_mesh, object_name
     from psr_mesh.catalogue import add_asset
+    from psr_mesh.surface import SurfaceOptions
     from sim.drop_test import drop_test
 
     settings, asset = _settings(args), AssetOptions(longest_side=args.longest_side)
+    surface = SurfaceOptions(faces=args.faces)
     for library in (diffusers, transformers):  # their bars of a second or two would only hide ours
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
@@ -92,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
             should_stop=stop.requested,
             progress=show,
             preview_every=args.preview_seconds,
+            surface=surface,
             asset=asset,
         )
     except Stopped as stopped:
