@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 FEWEST_PROMPTS = 3
 
 
+def add_prior_options(parser: argparse.ArgumentParser) -> None:
+    """--prior, --device, --dtype."""
+    add = parser.add_argument
+    add("--prior", default="models/prior", metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
+    add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
+    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the prior's networks")
+
+
 def check_prompts(args: argparse.Namespace) -> None:
     """Leaves each of --prompts once. Raises ValueError for too few, and for a dtype that the device is not for."""
     args.prompts = tuple(dict.fromkeys(args.prompts))

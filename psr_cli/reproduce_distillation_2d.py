@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psr_cli.picture_comparison import check_least, check_prompts, clip_space, methods_with_words, text_prior
+from psr_cli.picture_comparison import (
+    add_prior_options,
+    check_least,
+    check_prompts,
+    clip_space,
+    methods_with_words,
+    text_prior,
+)
 from psr_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--prior", default="models/prior", metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
+    add_prior_options(parser)
     add("--clip", type=Path, metavar="FOLDER", help="CLIPModel of transformers; without it pixels alone are compared")
     add(
         "--real",
@@ -57,8 +64,6 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--reach", type=float, help="sum of Adam's rates in a run (default: 3 for latents, 10 for pixels, .2 for mlp)")
     add("--negative", metavar="TEXT", help="what no picture should be, for nfsd (default: words of its paper)")
     add("--size", type=int, help="pixels of a side (default: the prior's own)")
-    add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the prior's networks")
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from psr_cli.picture_comparison import check_least, text_prior
+from psr_cli.picture_comparison import add_prior_options, check_least, text_prior
 from psr_cli.progress import Progress
 
 KINDS = ("mug", "teapot", "bottle", "chair", "sofa", "lamp", "clock", "car", "house", "duck")
@@ -23,7 +23,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--prior", default="models/prior", metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
+    add_prior_options(parser)
     add("--out", type=Path, default=Path("runs/reproduce/inversion"), help="folder")
     add("--kinds", nargs="+", metavar="KIND", default=KINDS, help="of objects, as `psr objects` has them")
     add("--objects", type=int, default=2, help="of each kind")
@@ -31,8 +31,6 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--steps", type=int, default=50, help="of DDIM")
     add("--text", action="store_true", help='tell the inversion the kind, such as "a mug"; otherwise nothing')
     add("--seed", type=int, default=0, help="of the objects")
-    add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the prior's networks")
     parser.set_defaults(run=run)
 
 

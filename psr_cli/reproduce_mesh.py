@@ -7,7 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psr_cli.picture_comparison import check_least, check_prompts, clip_space, methods_with_words, text_prior
+from psr_cli.picture_comparison import (
+    add_prior_options,
+    check_least,
+    check_prompts,
+    clip_space,
+    methods_with_words,
+    text_prior,
+)
 from psr_cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--prior", default="models/prior", metavar="FOLDER", help="Stable Diffusion pipeline of diffusers, or a hub id")
+    add_prior_options(parser)
     add("--clip", type=Path, metavar="FOLDER", help="CLIPModel of transformers; without it pixels alone are compared")
     add("--real", type=Path, metavar="FOLDER", help="real pictures: of `psr objects`, or any (default: DDIM's)")
     add("--out", type=Path, default=Path("runs/reproduce/mesh"), help="folder")
@@ -46,8 +53,6 @@ def add_parser(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--calls", type=int, help="guided predictions of the model, for each object (default: DSD's in the preset)")
     add("--negative", metavar="TEXT", help="what no picture should be, for nfsd (default: words of its paper)")
     add("--meshes", action="store_true", help="also make meshes of all objects, and drop them onto a floor")
-    add("--device", default="cpu", help="cpu, cuda or cuda:<number>")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the prior's networks")
     parser.set_defaults(run=run)
 
 

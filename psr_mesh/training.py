@@ -22,6 +22,7 @@ from psr_core.distillation.multiview import CAMERA, MultiViewPrior, camera_numbe
 from psr_core.distillation.noise import PICTURE, addressed_uniforms
 from psr_core.distillation.novel_view import NovelViewPrior
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior
+from psr_core.distillation.trainer import DistillationTrainer
 from psr_mesh import regularisers
 from psr_mesh.cameras import Cameras, Rays, random_cameras
 from psr_mesh.rendering import Light, Rendering, ray_offsets, render
@@ -101,7 +102,7 @@ class VolumeScene:
         return loss * self.settings.views
 
 
-class MeshTrainer:
+class MeshTrainer(DistillationTrainer):
     """A volume for a prompt or a picture, on the prior's device.
 
     prior: its `empty` must be the settings'. Raises ValueError naming what does not go together, before any work, and
@@ -114,47 +115,21 @@ class MeshTrainer:
         self.guided = GuidedPrior(prior, settings.steering)
         knows_camera = settings.method in ("vsd", "esd")
         method = self._method(CAMERA if knows_camera else 0)
-        self.volume = Volume(settings.levels, settings.seed).to(self.device)
+        self.module = self.volume = Volume(settings.levels, settings.seed).to(self.device)
         self.scene = VolumeScene(settings, self.volume, prior, view_prompts(settings, prior), knows_camera)
         optimizer = torch.optim.Adam(self.volume.levels.parameters(), lr=settings.lr, betas=(0.9, 0.99), eps=1e-12)
         self.run = Distillation(method, self.scene, optimizer)
 
-    @property
-    def step(self) -> int:
-        """Iterations done."""
-        return self.run.step
-
-    @property
-    def finished(self) -> bool:
-        """Whether the method has stopped of itself."""
-        return self.run.method.finished
-
     def train_step(self) -> float:
         """One iteration; returns Distillation.loss."""
-        self.run.run(self.run.step + 1)
+        loss = super().train_step()
         self._check()
-        return self.run.loss
+        return loss
 
     def calls(self) -> dict[str, Any]:
         """Rows predicted with guidance, rows that the model computed for them, and both by iteration."""
         guided, model, steps = self.guided.guided, self.guided.model, max(1, self.step)
         return {"guided": guided, "model": model, "guided_each": guided / steps, "model_each": model / steps}
-
-    def learning_rate(self) -> float:
-        rate: float = self.run.optimizer.param_groups[0]["lr"]
-        return rate
-
-    def validation_loss(self) -> None:
-        """There is nothing to validate."""
-
-    def state(self) -> dict[str, Any]:
-        calls = {"guided": self.guided.guided, "model": self.guided.model}
-        return {"volume": self.volume.state_dict(), "run": self.run.state_dict(), "calls": calls}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        self.volume.load_state_dict(state["volume"])
-        self.run.load_state_dict(state["run"])
-        self.guided.guided, self.guided.model = state["calls"]["guided"], state["calls"]["model"]
 
     def _method(self, cameras: int) -> Method:
         options = self.settings.method_options()

@@ -20,6 +20,7 @@ from psr_core.distillation.pictures import CoordinateMLP, Latents, Picture, Pict
 from psr_core.distillation.published import PUBLISHED
 from psr_core.distillation.schedule import RandomTimes
 from psr_core.distillation.stable_diffusion import StableDiffusionPrior, require_text
+from psr_core.distillation.trainer import DistillationTrainer
 from psr_core.steering import Steering
 from psr_core.training import require_least
 
@@ -84,7 +85,7 @@ class PictureSettings:
         return "" if self.negative is None or self.method == "nfsd" else self.negative
 
 
-class PictureTrainer:
+class PictureTrainer(DistillationTrainer):
     """Pictures of one prompt, of the seeds seed, seed + 1, ..., on the prior's device; rows of one batch.
 
     prior: its `empty` must be the settings'. A picture follows from its seed alone (up to a batch's last bits), but for
@@ -103,24 +104,9 @@ class PictureTrainer:
         prompt = prior.prompt(settings.prompt, settings.seeds, negative, away)
         camera = torch.eye(settings.seeds, device=self.device) if settings.method == "esd" else None
         blank = noise_pictures(prior.shape, seeds)
-        self.picture = self._picture(method, View(blank, prompt, seeds, torch.zeros_like(seeds), camera))
+        self.module = self.picture = self._picture(method, View(blank, prompt, seeds, torch.zeros_like(seeds), camera))
         scene = PictureScene(self.picture, prior, prompt, seeds, camera)
         self.run = Distillation(method, scene, self._optimizer(method))
-
-    @property
-    def step(self) -> int:
-        """Iterations done."""
-        return self.run.step
-
-    @property
-    def finished(self) -> bool:
-        """Whether the method has stopped of itself."""
-        return self.run.method.finished
-
-    def train_step(self) -> float:
-        """One iteration; returns Distillation.loss."""
-        self.run.run(self.run.step + 1)
-        return self.run.loss
 
     @torch.no_grad()
     def images(self) -> Tensor:
@@ -132,22 +118,6 @@ class PictureTrainer:
         rows = self.settings.seeds * max(1, self.step)
         guided, model = self.guided.guided, self.guided.model
         return {"guided": guided, "model": model, "guided_each": guided / rows, "model_each": model / rows}
-
-    def learning_rate(self) -> float:
-        rate: float = self.run.optimizer.param_groups[0]["lr"]
-        return rate
-
-    def validation_loss(self) -> None:
-        """There is nothing to validate."""
-
-    def state(self) -> dict[str, Any]:
-        calls = {"guided": self.guided.guided, "model": self.guided.model}
-        return {"picture": self.picture.state_dict(), "run": self.run.state_dict(), "calls": calls}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        self.picture.load_state_dict(state["picture"])
-        self.run.load_state_dict(state["run"])
-        self.guided.guided, self.guided.model = state["calls"]["guided"], state["calls"]["model"]
 
     def _method(self) -> Method:
         settings = self.settings
