@@ -87,7 +87,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _rows(args: argparse.Namespace) -> tuple[list[Row], list[Row]]:
     """The rows for every prior, and those for the first alone. Raises ValueError where the calls are too few."""
-    from psr_eval.distillation_rows import CENTRED, ROWS, STEERED, TRUTH, iterations
+    from psr_eval.distillation_rows import CENTRED, ROWS, SEVERAL, STEERED, TRUTH, iterations
 
     def asked(rows: tuple[Row, ...]) -> list[Row]:
         return [row for row in rows if row.method in (TRUTH, *args.methods)]
@@ -96,7 +96,17 @@ def _rows(args: argparse.Namespace) -> tuple[list[Row], list[Row]]:
     for row in everywhere + once:
         if row.method != TRUTH:
             iterations(row, args.calls)
-    return everywhere, once
+    return everywhere + [row for row in asked(SEVERAL) if _pays(row, args.calls)], once
+
+
+def _pays(row: Row, calls: int) -> bool:
+    """Whether so many calls are enough for an iteration."""
+    from psr_eval.distillation_rows import iterations
+
+    try:
+        return iterations(row, calls) > 0
+    except ValueError:
+        return False
 
 
 def _knowledge(args: argparse.Namespace) -> list[Known]:

@@ -149,7 +149,7 @@ def _aim(args: argparse.Namespace, setting: Setting) -> tuple[list[Path], list[R
     if args.real is not None:
         return real_pictures(args.real, texts), []
     each = {text: REFERENCES * texts.count(text) for text in texts}
-    shared = Pictures(setting.prior, setting.weights, setting.prompts, 1, 0, 0, "latent", "")
+    shared = Pictures(setting.prior, setting.weights, setting.prompts, 1, 0, 0, "latent", "", 0.0)
     return [], [Job(shared, REFERENCE, text, REFERENCE_SEED, number) for text, number in each.items()]
 
 

@@ -109,10 +109,12 @@ ROWS = (
     Row("DSD, as published", "dsd", _published("dsd"), start="own"),
     Row("MSD", "msd", _MSD),
     Row("MSD, plain descent", "msd", _MSD, rate=1.0),
-    Row("MSD, plain descent, 2 samples", "msd", (*_MSD, ("samples", 2)), rate=1.0),
-    Row("MSD, plain descent, 4 samples", "msd", (*_MSD, ("samples", 4)), rate=1.0),
     Row("MSD, one call", "msd", (*_MSD, ("sampler", "tweedie"))),
     Row("MSD, paper's sampler", "msd", (*_MSD, ("sampler", "paper"))),
+)
+# More samples an iteration, for as many calls as can pay one.
+SEVERAL = tuple(
+    Row(f"MSD, plain descent, {samples} samples", "msd", (*_MSD, ("samples", samples)), rate=1.0) for samples in (2, 4)
 )
 CENTRED = tuple(
     Row(f"{row.name}, from the centre", row.method, row.options, "centre")

@@ -86,7 +86,7 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_table(reproduce, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(distillation_2d.Job, "run", lambda job: ran.append(job.row.name) or run(job))
         assert reproduce(f"{some} --out out") == 0
-    assert len(ran) == 9 - 4
+    assert len(ran) == 12 - 4
     assert reproduce(f"{some} --out anew") == 0
     assert figures(tmp_path / "out") == figures(tmp_path / "anew")
     for one in (tmp_path / "anew" / "pictures").iterdir():
@@ -97,7 +97,7 @@ def test_results_of_other_settings_are_not_taken_for_the_same(reproduce, tmp_pat
     assert reproduce("--methods sds --out out") == 0
     assert reproduce("--methods sds --out out --calls 6") == 0
     assert table(tmp_path / "out")["rows"][0]["iterations"] == 6
-    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 6
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 12
 
 
 class TestRefused:
@@ -108,6 +108,7 @@ class TestRefused:
             ("--prompts 'a cat' 'a dog' ' '", "prompt is empty"),
             ("--negative ''", "negative prompt is empty"),
             ("--seeds 1", "--seeds is 1, expected 2 or more"),
+            ("--reach 0", "--reach is 0.0, expected a number > 0"),
             ("--seed -1", "--seed is -1, expected 0 or more"),
             ("--calls 0", "--calls is 0, expected 1 or more"),
             ("--calls 19 --methods msd", "19 calls are too few for MSD; one iteration costs 20"),
@@ -159,7 +160,7 @@ class TestFewWords:
     def test_nfsd_is_left_out_unless_it_is_told_what_no_picture_should_be(self, prior, tmp_path, capsys):
         out = tmp_path / "out"
         assert main(shlex.split(f"{FIXED} --prior {prior} --methods sds nfsd --out {out}")) == 0
-        assert [row["row"]["name"] for row in table(out)["rows"]] == ["SDS"]
+        assert [row["row"]["name"] for row in table(out)["rows"]] == ["SDS", "SDS, guidance 101"]
         assert "NFSD is left out" in (out / "table.md").read_text() and "NFSD is left out" in capsys.readouterr().err
         assert main(shlex.split(f"{FIXED} --prior {prior} --methods sds nfsd --negative 'a hat' --out {out}")) == 0
-        assert [row["row"]["name"] for row in table(out)["rows"]] == ["SDS", "NFSD"]
+        assert [row["row"]["name"] for row in table(out)["rows"]] == ["SDS", "SDS, guidance 101", "NFSD"]

@@ -84,6 +84,12 @@ def test_one_method_alone_leaves_out_what_cannot_be_asked(reproduce, tmp_path):
     assert "more faithful" not in text and "most diverse" not in text and "steering do" not in text
 
 
+def test_more_samples_an_iteration_where_the_calls_can_pay_one(reproduce, tmp_path):
+    assert reproduce("--data pinwheel --priors exact --methods msd --calls 40 --out out") == 0
+    names = [row["row"]["name"] for row in table(tmp_path / "out")["cases"][0]["rows"]]
+    assert "MSD, plain descent, 2 samples" in names and "MSD, plain descent, 4 samples" not in names
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
