@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from psr_cli.distill2d import DTYPES, METHODS, option
+from psr_cli.picture_comparison import quiet_libraries
 from psr_cli.progress import Progress, duration
 from psr_core.steering import Steering
 
@@ -55,23 +56,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Builds; 0 when the object is listed, 130 when it was stopped and can be resumed."""
-    import diffusers
     import torch
-    import transformers
 
     from psr_cli.stop_request import StopRequest
     from psr_core.distillation.prior_folder import NOVEL_VIEW, open_prior
     from psr_mesh.asset import AssetOptions
     from psr_mesh.builder import Stopped, build_mesh, object_name
-    from psr_mesh.catalogue import add_asset
     from psr_mesh.surface import SurfaceOptions
-    from sim.drop_test import drop_test
 
     settings, asset = _settings(args), AssetOptions(longest_side=args.longest_side)
     surface = SurfaceOptions(faces=args.faces)
-    for library in (diffusers, transformers):  # their bars of a second or two would only hide ours
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
+    quiet_libraries()
     if args.dtype == "float16" and args.device == "cpu":
         raise ValueError("dtype is float16 and device is cpu, where it is slow and overflows; use float32 or bfloat16")
     folder = open_prior(args.prior)
@@ -103,13 +98,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"{stopped}; the same command with --resume continues")
         return 130
     line.end()
-    dropped = drop_test(args.catalogue / name / "object.xml")
+    return _dropped(args.catalogue, name, entry.thumbnail)
+
+
+def _dropped(catalogue: Path, name: str, thumbnail: str) -> int:
+    """Drops the asset, lists how it fell, and says what it is."""
+    from psr_mesh.catalogue import add_asset
+    from sim.drop_test import drop_test
+
+    dropped = drop_test(catalogue / name / "object.xml")
     results = {"drop_test": {**vars(dropped), "problems": list(dropped.problems)}}
-    entry = add_asset(args.catalogue, name, entry.thumbnail, results)
+    entry = add_asset(catalogue, name, thumbnail, results)
     verdict = "lies still" if dropped.passed else "; ".join(dropped.problems)
     made, surface = entry.made, entry.statistics["surface"]
     print(
-        f"saved {args.catalogue / name}: {surface['faces']} faces, {entry.statistics['hulls']} hulls, "
+        f"saved {catalogue / name}: {surface['faces']} faces, {entry.statistics['hulls']} hulls, "
         f"{1000 * entry.statistics['mass_kg']:.0f} g; dropped: {verdict}; {duration(made['seconds'])}, "
         f"{made['model_calls']['guided']} guided predictions, {made['peak_memory_mb']} MB"
     )

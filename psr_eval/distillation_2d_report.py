@@ -13,9 +13,9 @@ from psr_eval.distillation_2d_rows import INVERSION_CHANGES, LADDER_CHANGES, MET
 from psr_eval.distillation_2d_scores import METRICS
 from psr_eval.distillation_results import Diversity
 from psr_eval.paired import verdict
-from psr_eval.picture_answers import faithful_rows, lead_in, lead_text
+from psr_eval.picture_answers import change_text, faithful_rows, figure_text, lead_in, lead_text
 from psr_eval.picture_scores import Comparison
-from psr_eval.report_text import as_triple, estimate_text, head, line, marked, write_files
+from psr_eval.report_text import as_triple, head, line, write_files
 
 DIGITS = {"text": 2}  # after the point; of the other metrics 3
 CHANGES = ("text", "frechet", "diversity", "pixel_diversity")
@@ -202,11 +202,11 @@ def _changes(found: Comparison, title: str, pairs: Sequence[tuple[str, str]]) ->
 
 
 def _change(found: Comparison, name: str, other: str, metric: str) -> str:
-    return marked(found.difference(name, other, metric), DIGITS.get(metric, 3))
+    return change_text(found, name, other, metric, DIGITS.get(metric, 3))
 
 
 def _figure(found: Comparison, name: str, metric: str) -> str:
-    return estimate_text(found.estimate(name, metric), digits=DIGITS.get(metric, 3))
+    return figure_text(found, name, metric, DIGITS.get(metric, 3))
 
 
 def _table(found: Comparison) -> str:

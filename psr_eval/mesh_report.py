@@ -13,9 +13,9 @@ from psr_eval.mesh_figures import write_objects
 from psr_eval.mesh_rows import DSD, LINEAR, METHOD_ROWS, ONE_NOISE, PUBLISHED, RANDOM, RECOMPUTED, SDS, VIEW_ROWS
 from psr_eval.mesh_scores import METRICS
 from psr_eval.paired import verdict
-from psr_eval.picture_answers import faithful_rows, lead_in, lead_text
+from psr_eval.picture_answers import change_text, faithful_rows, figure_text, lead_in, lead_text
 from psr_eval.picture_scores import Comparison, Entry
-from psr_eval.report_text import as_triple, estimate_text, head, line, marked, write_files
+from psr_eval.report_text import as_triple, head, line, write_files
 
 DIGITS = {"diversity": 3, "pixel_diversity": 3, "frechet": 3}  # after the point; of the other metrics 1
 CHANGES = ("text", "frechet", "diversity", "pixel_diversity")
@@ -198,11 +198,11 @@ def _fronts(found: Comparison, rules: Mapping[str, FrontRule]) -> str:
 
 
 def _change(found: Comparison, name: str, other: str, metric: str) -> str:
-    return marked(found.difference(name, other, metric), DIGITS.get(metric, 1))
+    return change_text(found, name, other, metric, DIGITS.get(metric, 1))
 
 
 def _figure(found: Comparison, name: str, metric: str) -> str:
-    return estimate_text(found.estimate(name, metric), digits=DIGITS.get(metric, 1))
+    return figure_text(found, name, metric, DIGITS.get(metric, 1))
 
 
 def _table(found: Comparison) -> str:

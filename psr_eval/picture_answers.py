@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psr_eval.distillation_results import Diversity, lead_over
 from psr_eval.paired import verdict
 from psr_eval.picture_scores import Comparison
-from psr_eval.report_text import estimate_text
+from psr_eval.report_text import estimate_text, marked
 
 
 def as_faithful(found: Comparison, other: str, name: str) -> bool:
@@ -35,3 +35,13 @@ def lead_text(answer: Diversity | None) -> str:
         return "**yes**, as no other is as faithful." if answer else "not measured."
     lead = f"the most diverse of them is {answer.rival}; DSD's lead over it: {estimate_text(answer.lead, 1, '+', 3)}."
     return f"**{ {'yes': 'yes', 'no': 'no', 'open': 'not shown'}[answer.verdict] }**; {lead}"
+
+
+def change_text(found: Comparison, name: str, other: str, metric: str, digits: int) -> str:
+    """How much more of a metric a row has than another, bold where that is sure."""
+    return marked(found.difference(name, other, metric), digits)
+
+
+def figure_text(found: Comparison, name: str, metric: str, digits: int) -> str:
+    """A row's metric with its interval."""
+    return estimate_text(found.estimate(name, metric), digits=digits)
